@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Base of the action plugins of batch modules: what is secret goes to the Deployment cloud in one private file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
+from ansible_collections.tripleo.cloud.plugins.module_utils._plan.nodes import Node, parse_nodes
+
+
+class BatchAction(ActionBase):  # type: ignore[misc]
+    """Reads the nodes file on the control host and runs the module of the same name with BMC credentials."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        arguments = dict(self._task.args)
+        nodes = self.read_nodes(arguments.pop("nodes_file", None) or variables.get("tripleo_nodes_file"))
+        arguments["private_file"] = self.upload_private(self.private(nodes, arguments))
+        result.update(self._execute_module(module_args=arguments, task_vars=variables))
+        return result
+
+    def private(self, nodes: tuple[Node, ...], arguments: dict[str, Any]) -> dict[str, Any]:
+        """What goes into the private file; subclasses add to it and may take arguments away."""
+        return {"bmc": {node.name: node.bmc.as_private() for node in nodes}}
+
+    def read_nodes(self, path: str | None) -> tuple[Node, ...]:
+        """Parse the nodes file (YAML, vault allowed); no path gives no nodes."""
+        if not path:
+            return ()
+        try:
+            return parse_nodes(self._loader.load_from_file(path, unsafe=True), source=path)
+        except TripleoError as error:
+            raise AnsibleActionFail(str(error)) from error
+
+    def upload_private(self, content: dict[str, Any]) -> str:
+        """Write content on the Deployment cloud under umask 077 without a copy on the control host; return its path."""
+        shell = self._connection._shell
+        if not shell.tmpdir:
+            self._make_tmp_path()
+        path: str = shell.join_path(shell.tmpdir, "private.json")
+        done = self._low_level_execute_command(
+            f"umask 077 && cat > {shell.quote(path)}", in_data=json.dumps(content).encode()
+        )
+        if done["rc"] != 0:
+            raise AnsibleActionFail(f"writing the private file on the Deployment cloud failed: {done['stderr']}")
+        return path
