@@ -1,0 +1,70 @@
+# Each target does the set-up that it needs. `make help` lists them.
+SHELL := /bin/bash
+BIN := .venv/bin
+PACKAGES := $(shell sed '/^\#/d' packages.txt)
+export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+.PHONY: help packages venv demo rack-up rack-down agent test test-slow lint unit molecule sanity bench clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+packages:  ## install the Debian packages that are missing
+	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PACKAGES) 2>&1 | awk '/not-installed|no packages found/ {print}'); \
+	if [ -n "$$missing" ] || ! dpkg-query -W $(PACKAGES) > /dev/null 2>&1; then \
+	  apt-get -q -o DPkg::Lock::Timeout=300 update && \
+	  DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $(PACKAGES); fi
+
+.venv/.done: pyproject.toml galaxy.yml
+	$(MAKE) packages
+	python3 -m venv .venv
+	$(BIN)/pip install -q -e '.[bundle,dev]'
+	touch $@
+
+venv: .venv/.done
+
+demo: packages venv  ## from nothing to a Workload cloud on the virtual rack
+	$(BIN)/tripleo demo
+
+rack-up: packages venv  ## start the virtual rack
+	$(BIN)/tripleo rack up
+
+rack-down: venv  ## stop the virtual rack and remove what it made
+	$(BIN)/tripleo rack down
+
+agent: venv  ## build dist/node-agent.pyz
+	$(BIN)/python agent/build.py dist/node-agent.pyz
+
+lint: packages venv  ## every linter and the sanity tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/yamllint .
+	$(BIN)/python tests/lint/architecture.py
+	$(BIN)/mypy -p ansible_collections.tripleo.cloud.plugins -p tripleo_cloud
+	shellcheck $$(grep -rlE '^#!/bin/bash -eu|^#!/usr/bin/env bash|^#!/bin/sh' elements tests .ci --include='*')
+	$(BIN)/ansible-lint --offline --profile production
+	$(BIN)/antsibull-changelog lint
+	$(BIN)/antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
+	tests/lint/sanity.sh
+
+sanity: packages venv
+	tests/lint/sanity.sh
+
+unit: packages venv  ## unit tests only
+	$(BIN)/pytest tests/unit
+
+molecule: packages venv  ## molecule's scenarios
+	$(BIN)/molecule test --all
+
+test: lint molecule  ## everything that must hold before a change lands
+	$(BIN)/pytest -m "not slow" tests/unit tests/integration tests/system
+
+test-slow: packages venv  ## what takes too long for `make test`
+	$(BIN)/pytest -m slow tests/unit tests/integration tests/system
+
+bench: packages venv  ## measure against a peer
+	$(BIN)/python benchmarks/run.py
+
+clean: rack-down  ## remove everything that was made in this checkout
+	rm -rf .venv .work .cache .ansible dist

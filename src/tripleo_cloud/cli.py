@@ -1,0 +1,117 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line ``tripleo``: a thin layer on Deployment."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+import yaml
+
+from tripleo_cloud.api import PHASES, Deployment
+from tripleo_cloud.events import Kind
+
+COMMANDS = {
+    "demo": "the virtual rack, then the four phases",
+    "rack": "bring the virtual rack up or take it down",
+    "prepare": "phase 1: the Deployment cloud, golden images, registered hardware",
+    "deploy": "phase 2: plan, reserve, boot and write the servers",
+    "setup": "phase 3: configure every server from its metadata",
+    "initialize": "phase 4: Keystone's projects, users and endpoints",
+    "site": "the four phases",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    top = argparse.ArgumentParser(prog="tripleo", description="Deploys an OpenStack cloud onto bare metal.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name == "rack":
+            command.add_argument("direction", choices=["up", "down"])
+        command.add_argument("-i", "--inventory", help="inventory file (default: the rack's of this checkout)")
+        command.add_argument("-e", "--extra-vars", action="append", default=[], metavar="NAME=VALUE")
+        command.add_argument("--only", action="append", default=[], metavar="SERVER", help="work on this server only")
+        command.add_argument("-t", "--tags", action="append", default=[])
+        command.add_argument("-C", "--check", action="store_true", help="preview: change nothing")
+        command.add_argument("-D", "--diff", action="store_true", help="show what differs")
+    return top
+
+
+def variables(pairs: Sequence[str]) -> dict[str, object]:
+    """NAME=VALUE pairs, the values read as YAML."""
+    read: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"{pair!r} is not NAME=VALUE")
+        read[name] = yaml.safe_load(value)
+    return read
+
+
+def playbooks(arguments: argparse.Namespace) -> list[str]:
+    """The playbooks of a command, in order."""
+    if arguments.command == "rack":
+        return [f"rack_{arguments.direction}"]
+    if arguments.command == "demo":
+        return ["rack_up", *PHASES]
+    return list(PHASES) if arguments.command == "site" else [arguments.command]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; exit status 0, or 1 when a phase failed, 2 for wrong usage, 130 for an interrupt."""
+    top = parser()
+    arguments = top.parse_args(argv)
+    try:
+        extra = variables(arguments.extra_vars)
+    except ValueError as error:
+        top.error(str(error))
+    deployment = Deployment(
+        arguments.inventory,
+        variables=extra,
+        check=arguments.check,
+        diff=arguments.diff,
+        only=arguments.only,
+        tags=arguments.tags,
+    )
+    started = time.monotonic()
+    times: list[tuple[str, float, int]] = []
+    for playbook in playbooks(arguments):
+        status = follow(deployment, playbook)
+        times.append((playbook, deployment.summary.seconds, deployment.summary.changed))
+        if status:
+            return status
+    print()
+    for playbook, seconds, changed in times:
+        print(f"{playbook:12} {seconds:7.1f} s  {changed} changed")
+    print(f"{'total':12} {time.monotonic() - started:7.1f} s")
+    return 0
+
+
+def follow(deployment: Deployment, playbook: str) -> int:
+    """Print a run's lines as they come; 0 when it was successful."""
+    events = deployment.run(playbook)
+    try:
+        for event in events:
+            if event.text and event.kind is not Kind.SKIPPED:
+                print(event.text, flush=True)
+    except KeyboardInterrupt:
+        print(f"\n{playbook}: ending the run, nothing of it stays behind", file=sys.stderr)
+        deployment.cancel()
+        for _ in events:
+            pass
+        return 130
+    if deployment.summary.successful:
+        return 0
+    for failure in deployment.summary.failures:
+        print(f"{playbook}: {failure}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
