@@ -11,10 +11,9 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 packages:  ## install the Debian packages that are missing
-	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PACKAGES) 2>&1 | awk '/not-installed|no packages found/ {print}'); \
-	if [ -n "$$missing" ] || ! dpkg-query -W $(PACKAGES) > /dev/null 2>&1; then \
-	  apt-get -q -o DPkg::Lock::Timeout=300 update && \
-	  DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $(PACKAGES); fi
+	@dpkg-query -W -f '$${db:Status-Status}\n' $(PACKAGES) 2>&1 | grep -qv '^installed$$' || exit 0; \
+	apt-get -q -o DPkg::Lock::Timeout=300 update && DEBIAN_FRONTEND=noninteractive \
+	apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $(PACKAGES)
 
 .venv/.done: pyproject.toml galaxy.yml
 	$(MAKE) packages

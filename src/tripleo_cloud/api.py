@@ -10,6 +10,7 @@ import os
 import queue
 import shlex
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -138,6 +139,10 @@ class Deployment:
                 inventory=self.inventory,
                 extravars=self.variables or None,
                 cmdline=shlex.join(self.arguments) or None,
+                # ansible-playbook of this Python environment, which need not be an activated one.
+                envvars={
+                    "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+                },
                 quiet=True,
                 event_handler=handle,
                 cancel_callback=_Cancel(self._cancelled, folder),
