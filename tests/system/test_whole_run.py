@@ -1,0 +1,147 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The main job, whole, in its order: each test takes the cloud one step on, a failed step fails the later ones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import openstack
+import pytest
+from whole_run import ROOT, STACK, WholeRun
+
+pytestmark = pytest.mark.rack
+CONTROLLER = f"{STACK}-controller-0"
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[WholeRun]:
+    whole = WholeRun(ROOT / ".cache" / "whole-run")
+    whole.play("rack_down")
+    whole.must_play("rack_up")
+    yield whole
+    whole.must_play("rack_down")
+
+
+def ours(run: WholeRun) -> list[str]:
+    """Command lines of boot services and keepers that belong to this run's state folder."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if os.fspath(run.state) in words and any(name in words for name in ("dnsmasq", "nginx", "_run")):
+            lines.append(words)
+    return lines
+
+
+def test_prepare_builds_images_and_registers_the_hardware(run: WholeRun) -> None:
+    run.must_play("prepare")
+    again = run.must_play("prepare")
+    assert again.changed == 0, again.output[-4000:]
+
+
+def test_the_preview_is_what_the_deployment_stores(run: WholeRun) -> None:
+    before = {path for path in run.state.rglob("*") if path.is_file() and "sqlite" not in path.name}
+    preview = run.must_play("deploy", "--check", "--diff")
+    assert {path for path in run.state.rglob("*") if path.is_file() and "sqlite" not in path.name} == before
+    assert all("off" in run.ipmitool(node, "power", "status") for node in run.nodes())
+
+    run.must_play("deploy")
+    plan = run.plan()
+    assert plan["hash"] in preview.output
+    for server in plan["servers"].values():
+        assert server["name"] in preview.output and server["node"] in preview.output
+    assert ours(run) == []
+
+
+def test_setup_makes_every_server_healthy(run: WholeRun) -> None:
+    run.must_play("setup")
+    assert "inet " + control_vip(run) in run.ssh(CONTROLLER, "ip -4 address")
+
+
+def test_initialize_makes_a_cloud_that_answers(run: WholeRun) -> None:
+    run.must_play("initialize")
+    cloud = connect(run)
+    assert cloud.auth_token
+    assert {service.type for service in cloud.identity.services()} >= {"identity", "image"}
+    content = os.urandom(1 << 20)
+    image = cloud.create_image("proof", container_format="bare", disk_format="raw", data=content, wait=True)
+    try:
+        assert cloud.image.download_image(image).content == content
+    finally:
+        cloud.delete_image(image.id)
+
+
+def test_a_second_run_changes_nothing(run: WholeRun) -> None:
+    events = [run.ipmitool(node, "sel", "elist") for node in run.nodes()]
+    again = run.must_play("site")
+    assert again.changed == 0, again.output[-6000:]
+    assert [run.ipmitool(node, "sel", "elist") for node in run.nodes()] == events
+    assert ours(run) == []
+
+
+def test_what_an_operator_altered_comes_back(run: WholeRun) -> None:
+    run.ssh(CONTROLLER, "echo '# by hand' >> /etc/glance/glance-api.conf")
+    cloud = connect(run)
+    endpoint = next(e for e in cloud.identity.endpoints() if ":9292" in e.url and e.interface == "admin")
+    cloud.identity.update_endpoint(endpoint, url="http://192.0.2.99:9292")
+
+    preview = run.must_play("setup", "--check", "--diff")
+    assert preview.changed > 0
+    assert run.must_play("setup").changed > 0
+    assert "by hand" not in run.ssh(CONTROLLER, "cat /etc/glance/glance-api.conf")
+    assert run.must_play("initialize").changed > 0
+    assert "192.0.2.99" not in [e.url for e in connect(run).identity.endpoints()]
+
+
+def test_no_secret_is_where_others_can_read_it(run: WholeRun) -> None:
+    secrets = run.secret_values()
+    assert len(secrets) >= 6
+    places = [run.log, *(run.state / name for name in ("plans", "documents", "events.jsonl", "run", "serve", "log"))]
+    places += [run.state / "deployment.sqlite", run.folder / ".work" / "rack"]
+    for path in (file for place in places for file in ([place] if place.is_file() else place.rglob("*"))):
+        if path.is_file() and not path.is_symlink() and path.suffix not in (".raw", ".zst", ".qcow2", ".json5"):
+            text = path.read_bytes()
+            found = [value for value in secrets if value.encode() in text]
+            assert not found or (path.stat().st_mode & 0o077 == 0 and "rack" in path.parts), f"{path} holds a secret"
+
+
+def test_the_nodes_stand_alone(run: WholeRun) -> None:
+    for node in run.nodes():
+        run.ipmitool(node, "chassis", "bootdev", "pxe", "options=persistent")
+        run.ipmitool(node, "chassis", "power", "reset")
+    deadline = time.monotonic() + 900
+    while True:
+        try:
+            assert connect(run).auth_token
+            break
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(5)
+
+
+def test_rack_down_leaves_nothing(run: WholeRun) -> None:
+    run.must_play("rack_down")
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert os.fspath(run.folder) not in "\n".join(line for line in listed.splitlines() if "pytest" not in line)
+
+
+def control_vip(run: WholeRun) -> str:
+    address: str = run.plan()["ports"]["ControlVip"]["address"]
+    return address
+
+
+def connect(run: WholeRun) -> openstack.connection.Connection:
+    """A connection by the clouds.yaml that the run wrote for the operator."""
+    path = run.inventory.parent / "clouds.yaml"
+    assert path.stat().st_mode & 0o777 == 0o600
+    config = openstack.config.OpenStackConfig(config_files=[os.fspath(path)], vendor_files=[], secure_files=[])
+    return openstack.connection.Connection(config=config.get_one(STACK))

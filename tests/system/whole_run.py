@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One deployment on a virtual rack of its own, beside the demo's: inventory, state and rack lie in .cache/whole-run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+STACK = "workload-cloud"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a playbook ended: exit status, its output, and the numbers of its recap."""
+
+    rc: int
+    output: str
+
+    @property
+    def changed(self) -> int:
+        """Sum of the recap's changed tasks."""
+        return sum(int(number) for number in re.findall(r"changed=(\d+)", self.output))
+
+
+class WholeRun:
+    """Plays on the rack's inventory, copied to a folder of its own, so that the checkout's demo is left alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.inventory = folder / "inventories" / "rack" / "hosts.yml"
+        self.state = folder / ".work" / "state"
+        self.log = folder / "log"
+        shutil.copytree(
+            ROOT / "inventories" / "rack",
+            self.inventory.parent,
+            ignore=shutil.ignore_patterns("nodes.yaml", "clouds.yaml", "rack.yml.generated"),
+            dirs_exist_ok=True,
+        )
+        self.log.mkdir(exist_ok=True)
+
+    def play(self, playbook: str, *arguments: str) -> Done:
+        """Run the playbook tripleo.cloud.<playbook>; its output is kept in the folder log."""
+        done = subprocess.run(
+            [BIN / "ansible-playbook", "-i", self.inventory, f"tripleo.cloud.{playbook}", *arguments],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "PATH": f"{BIN}:{os.environ['PATH']}",
+                "ANSIBLE_CONFIG": os.fspath(ROOT / "ansible.cfg"),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        name = "-".join([playbook, *(word.strip("-") for word in arguments if word.startswith("--"))])
+        (self.log / f"{name}.txt").write_text(done.stdout)
+        return Done(done.returncode, done.stdout)
+
+    def must_play(self, playbook: str, *arguments: str) -> Done:
+        """The same; a failure shows the end of the output."""
+        done = self.play(playbook, *arguments)
+        assert done.rc == 0, f"{playbook} ended with {done.rc}:\n{done.output[-8000:]}"
+        return done
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """What the rack wrote into nodes.yaml."""
+        nodes: list[dict[str, Any]] = yaml.safe_load((self.inventory.parent / "nodes.yaml").read_text())["nodes"]
+        return nodes
+
+    def plan(self) -> dict[str, Any]:
+        """The newest stored plan."""
+        newest = max((self.state / "plans").glob(f"{STACK}-*.json"), key=lambda path: int(path.stem.rpartition("-")[2]))
+        plan: dict[str, Any] = json.loads(newest.read_text())
+        return plan
+
+    def secret_values(self) -> list[str]:
+        """Every secret of the deployment: BMC passwords, generated and given ones."""
+        values = json.loads((self.state / "secrets" / STACK / "values.json").read_text())
+        passwords = [node["bmc"]["password"] for node in self.nodes()]
+        return passwords + [
+            value for value in _strings(values) if len(value) >= 8 and not value.startswith("Controller")
+        ]
+
+    def ipmitool(self, node: dict[str, Any], *words: str) -> str:
+        """Drive a node's BMC with an independent client."""
+        bmc = node["bmc"]
+        argv = ["ipmitool", "-I", "lanplus", "-C", "17", "-H", bmc["address"], "-U", bmc["username"], "-E", *words]
+        done = subprocess.run(
+            argv, env={**os.environ, "IPMI_PASSWORD": bmc["password"]}, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    def ssh(self, server: str, command: str) -> str:
+        """Run a command on a server with the stack's key."""
+        secrets = self.state / "secrets" / STACK
+        address = next(s["networks"]["ctlplane"][0] for s in self.plan()["servers"].values() if s["name"] == server)
+        options = [f"UserKnownHostsFile={secrets / 'known_hosts'}", "StrictHostKeyChecking=yes", "BatchMode=yes"]
+        argv = ["ssh", "-i", os.fspath(secrets / "ssh_key"), *(w for option in options for w in ("-o", option))]
+        done = subprocess.run([*argv, f"root@{address}", command], capture_output=True, text=True, check=True)
+        return done.stdout
+
+
+def _strings(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in _strings(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in _strings(item)]
+    return [value] if isinstance(value, str) else []
