@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The first boot: one process settles the machine, lets systemd go on with the network, and reports."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+from _node import first_boot
+from _node.errors import NodeError
+
+MOUNT_POINT = "/run/node-agent/config-2"
+
+
+def main(command: str) -> int:
+    """``boot``, ``config-drive`` or ``report``; the exit status."""
+    root = os.environ.get("NODE_AGENT_ROOT") or "/"
+    try:
+        drive = _read()
+        if drive is None:
+            print("node-agent: there is no config drive", file=sys.stderr)
+            return 0
+        if command != "report" and first_boot.settle(drive, root):
+            print(f"node-agent: settled as {drive.meta_data.get('hostname')}")
+    finally:
+        # Also after an error: a machine without the settings it should have still boots, and its console says why.
+        if command == "boot":
+            _ready()
+    if command == "config-drive":
+        return 0
+    if first_boot.report_booted(drive, root):
+        print("node-agent: reported booted")
+    return 0
+
+
+def _read() -> first_boot.ConfigDrive | None:
+    given = os.environ.get("NODE_AGENT_CONFIG_DRIVE")
+    if given:
+        return first_boot.read_config_drive(given)
+    device = first_boot.find_config_drive()
+    if device is None:
+        return None
+    first_boot.mount(device, MOUNT_POINT)
+    try:
+        return first_boot.read_config_drive(MOUNT_POINT)
+    finally:
+        first_boot.unmount(MOUNT_POINT)
+
+
+def _ready() -> None:
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.connect("\0" + address[1:] if address.startswith("@") else address)
+            channel.send(b"READY=1")
+    except OSError as error:
+        raise NodeError(f"systemd cannot be told: {error.strerror}") from error

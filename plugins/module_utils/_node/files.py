@@ -1,0 +1,124 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rendered files against the file system: what differs, the swap, and the diff that people see."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from .atomic import replace, sync_folder
+from .errors import NodeError
+from .mask import mask
+from .tree import Rendered
+
+NEW_FILE_MODE = 0o644
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """Mode (permission bits) and owner of a file."""
+
+    mode: int
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """One file that differs. ``before`` is None when there was none, ``after`` is None when it goes."""
+
+    path: str
+    kind: str  # create, change, attributes, delete
+    before: Optional[bytes]
+    after: Optional[bytes]
+    old: Optional[Attributes]
+    new: Optional[Attributes]
+
+
+def compare(rendered: Sequence[Rendered], output: str = "/") -> list[Change]:
+    """What has to change below the output root, in the order of the templates. Raises NodeError when one cannot be."""
+    changes = []
+    for item in rendered:
+        change = _compare_one(item, os.path.join(output, item.path))
+        if change:
+            changes.append(change)
+    return changes
+
+
+def _compare_one(item: Rendered, path: str) -> Optional[Change]:
+    before, old, is_file = _present(path)
+    if not item.body and not item.control.allow_empty:
+        return Change(path, "delete", before, None, old, None) if old else None
+    new = Attributes(
+        mode=item.control.mode or (old.mode if old else NEW_FILE_MODE),
+        uid=_given(item.control.uid, old.uid if old else os.geteuid()),
+        gid=_given(item.control.gid, old.gid if old else os.getegid()),
+    )
+    if old is None:
+        return Change(path, "create", None, item.body, None, new)
+    if before != item.body or not is_file:
+        return Change(path, "change", before, item.body, old, new)
+    return None if old == new else Change(path, "attributes", before, item.body, old, new)
+
+
+def _given(value: Optional[int], default: int) -> int:
+    return default if value is None else value
+
+
+def _present(path: str) -> tuple[Optional[bytes], Optional[Attributes], bool]:
+    """Content, attributes, and whether path itself is a regular file; a link counts with what it points to."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None, None, False
+    except OSError as error:
+        raise NodeError(f"{path} cannot be written: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise NodeError(f"{path} is in the way: it is not a regular file")
+    try:
+        with open(path, "rb") as stream:
+            content = stream.read()
+    except OSError as error:
+        raise NodeError(f"{path} cannot be read: {error.strerror}") from error
+    return content, Attributes(status.st_mode & 0o777, status.st_uid, status.st_gid), not os.path.islink(path)
+
+
+def write(changes: Sequence[Change]) -> None:
+    """Carry out the changes, one file at a time; each file is old or new at every instant, also after a power cut."""
+    for change in changes:
+        try:
+            if change.after is None or change.new is None:
+                os.unlink(change.path)
+                sync_folder(os.path.dirname(change.path))
+            else:
+                replace(change.path, change.after, change.new.mode, change.new.uid, change.new.gid)
+        except OSError as error:
+            raise NodeError(f"{change.path} cannot be written: {error.strerror}") from error
+
+
+def diff(changes: Sequence[Change], secrets: Sequence[str]) -> list[dict[str, str]]:
+    """Ansible's diff entries, with every secret masked."""
+    return [
+        {
+            "before_header": change.path if change.old else "(absent)",
+            "after_header": change.path if change.new else "(absent)",
+            "before": _describe(change.before, change.old, secrets),
+            "after": _describe(change.after, change.new, secrets),
+        }
+        for change in changes
+    ]
+
+
+def _describe(content: Optional[bytes], attributes: Optional[Attributes], secrets: Sequence[str]) -> str:
+    if content is None or attributes is None:
+        return ""
+    head = f"# mode {attributes.mode:04o}, owner {attributes.uid}:{attributes.gid}\n"
+    try:
+        return head + mask(content.decode("utf-8"), secrets)
+    except UnicodeDecodeError:
+        return f"{head}({len(content)} bytes that are not text)\n"

@@ -1,0 +1,47 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where things lie on a node. Every path can be moved by an environment variable, as in the original tools."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The agent's folders and files."""
+
+    root: str = "/"
+    templates: str = "/usr/libexec/os-apply-config/templates"
+    phases: str = "/usr/libexec/os-refresh-config"
+    cache: str = "/var/lib/os-collect-config"
+    state: str = "/var/lib/node-agent"
+    log: str = "/var/log/node-agent.log"
+    lock: str = "/run/os-refresh-config.lock"
+
+    @property
+    def config_files(self) -> str:
+        """The list of the documents' files, in order."""
+        return os.path.join(self.cache, "os_config_files.json")
+
+    @property
+    def changed_files(self) -> str:
+        """One path a line: files that changed since the phases last went through."""
+        return os.path.join(self.state, "changed")
+
+
+def from_environment(environment: Mapping[str, str]) -> Paths:
+    """The paths that hold under these environment variables."""
+    defaults = Paths()
+    return Paths(
+        root=environment.get("NODE_AGENT_ROOT") or defaults.root,
+        templates=environment.get("OS_CONFIG_APPLIER_TEMPLATES") or defaults.templates,
+        phases=environment.get("OS_REFRESH_CONFIG_BASE_DIR") or defaults.phases,
+        cache=environment.get("NODE_AGENT_CACHE") or defaults.cache,
+        state=environment.get("NODE_AGENT_STATE") or defaults.state,
+        log=environment.get("NODE_AGENT_LOG") or defaults.log,
+        lock=environment.get("NODE_AGENT_LOCK") or defaults.lock,
+    )

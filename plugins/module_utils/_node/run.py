@@ -1,0 +1,217 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of the agent: documents in, files rendered, phases run, services checked, told in a stream of steps."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Optional
+
+from . import files, metadata, phases, store
+from .errors import NodeError
+from .mask import mask, secrets_of
+from .paths import Paths
+from .tree import render_tree
+
+HEALTH_SECONDS = 60.0
+LARGEST_LOG = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds: for the whole run, for services to become healthy after the phases, for the lock."""
+
+    run: float = 1800.0
+    health: float = 300.0
+    lock: float = 1800.0
+
+
+def status(paths: Paths, environment: Mapping[str, str]) -> dict[str, Any]:
+    """What the node is: the digest of its documents, its stage, whether its checks pass, and files that drifted.
+
+    The digest is empty when the stored documents are not the ones that were pushed under it.
+    """
+    known = store.load_state(paths)
+    intact = bool(known.digest) and store.content_digest(paths) == known.content
+    cause = known.cause
+    drift: list[str] = []
+    services: dict[str, bool] = {}
+    if intact:
+        try:
+            drift = [change.path for change in _changes(paths, _context(paths))]
+        except NodeError as error:
+            cause = str(error)
+        if known.healthy:
+            services = check_health(paths, environment, lambda step: None, 0.0)
+    return {
+        "digest": known.digest if intact else "",
+        "documents": list(known.documents),
+        "stage": known.stage,
+        "step": known.step,
+        "cause": cause,
+        "drift": drift,
+        "services": services,
+        "healthy": intact and known.healthy and not drift and all(services.values()),
+    }
+
+
+def push(
+    paths: Paths,
+    documents: Sequence[tuple[str, Any]],
+    digest: str,
+    environment: Mapping[str, str],
+    emit: phases.Emit,
+    limits: Optional[Limits] = None,
+) -> dict[str, Any]:
+    """Store the documents, apply them, and return the result that ends the stream.
+
+    ``failed`` is None or a dictionary with step and cause; ``changed`` says that a document or a file differed.
+    """
+    limits = limits or Limits()
+    secrets = secrets_of([document for _name, document in documents])
+
+    def told(step: Mapping[str, Any]) -> None:
+        emit({key: mask(value, secrets) if isinstance(value, str) else value for key, value in step.items()})
+
+    def waiting() -> None:
+        told({"step": "lock", "status": "waiting"})
+
+    try:
+        store.check_names(documents)
+        with phases.locked(paths.lock, limits.lock, waiting):
+            return _Run(paths, digest, environment, told, limits).result(documents)
+    except NodeError as error:
+        return _result(digest, False, False, {}, "documents", mask(str(error), secrets))
+
+
+class _Run:
+    """The state of one run, which holds the lock."""
+
+    def __init__(
+        self, paths: Paths, digest: str, environment: Mapping[str, str], emit: phases.Emit, limits: Limits
+    ) -> None:
+        self.paths = paths
+        self.digest = digest
+        self.emit = emit
+        self.limits = limits
+        self.deadline = time.monotonic() + limits.run
+        self.changed = False
+        self.environment = {
+            **environment,
+            "OS_CONFIG_FILES": ":".join(store.stored_files(paths)),
+            "NODE_AGENT_CHANGED": paths.changed_files,
+        }
+        self.state = store.State(digest=digest)
+
+    def result(self, documents: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        """Carry the run out."""
+        _rotate(self.paths.log)
+        step = "documents"
+        try:
+            self.save(stage="booted", step=step, documents=tuple(name for name, _document in documents))
+            self.changed = store.store_documents(self.paths, documents)
+            self.environment["OS_CONFIG_FILES"] = ":".join(store.stored_files(self.paths))
+            self.save(step="phases", content=store.content_digest(self.paths))
+            self.emit({"step": step, "status": "done", "changed": self.changed})
+            step = "phases"
+            failure = phases.run_phases(
+                self.paths.phases, self.environment, self.paths.log, self.emit, self.apply, self.deadline
+            )
+        except NodeError as error:
+            return self.failed(step, str(error), {})
+        if failure:
+            step = f"{failure.phase}.d/{failure.script}"
+            return self.failed(step, f"{step} ended with status {failure.status}: {failure.output.strip()}", {})
+        store.save_pending(self.paths, [])
+        store.commit_documents(self.paths)
+        self.save(stage="configured", step="health")
+        self.emit({"step": "configured", "status": "done"})
+        services = check_health(self.paths, self.environment, self.emit, self.limits.health)
+        if not all(services.values()):
+            names = ", ".join(name for name, healthy in services.items() if not healthy)
+            return self.failed("health", f"health checks fail: {names}", services)
+        self.save(stage="healthy", step="", healthy=True)
+        self.emit({"step": "healthy", "status": "done"})
+        return _result(self.digest, self.changed, True, services)
+
+    def apply(self) -> None:
+        """Render the templates and swap in what differs."""
+        self.emit({"step": "render", "status": "started"})
+        changes = _changes(self.paths, _context(self.paths))
+        changed = [change.path for change in changes]
+        # Before the swap: a run that is killed after it must not forget what its services have to be told.
+        store.save_pending(self.paths, list(dict.fromkeys([*store.pending_changes(self.paths), *changed])))
+        files.write(changes)
+        self.changed |= bool(changes)
+        self.emit({"step": "render", "status": "done", "files": changed})
+
+    def failed(self, step: str, cause: str, services: Mapping[str, bool]) -> dict[str, Any]:
+        """The result of a run that did not get to its end."""
+        secrets = secrets_of(_context_or_none(self.paths))
+        cause = mask(cause, secrets)
+        self.save(step=step, cause=cause)
+        return _result(self.digest, self.changed, False, services, step, cause)
+
+    def save(self, **values: Any) -> None:
+        self.state = replace(self.state, **values)
+        store.save_state(self.paths, self.state)
+
+
+def check_health(paths: Paths, environment: Mapping[str, str], emit: phases.Emit, patience: float) -> dict[str, bool]:
+    """Run each check of ``health.d`` until it passes or patience seconds have gone; name to whether it passed."""
+    folder = os.path.join(paths.phases, "health.d")
+    checks = phases.list_scripts(folder)
+    if not checks:
+        return {}
+    prepared = phases.phase_environment(paths.phases, environment)
+    until = time.monotonic() + patience
+    passed = dict.fromkeys(checks, False)
+    while True:
+        for name in [name for name in checks if not passed[name]]:
+            limit = time.monotonic() + HEALTH_SECONDS
+            code, output = phases.run_logged([os.path.join(folder, name)], prepared, paths.log, limit)
+            passed[name] = code == 0
+            if passed[name]:
+                emit({"step": "health", "script": name, "status": "done"})
+            elif time.monotonic() >= until:
+                emit({"step": "health", "script": name, "status": "failed", "output": output})
+        if all(passed.values()) or time.monotonic() >= until:
+            return passed
+        time.sleep(min(2.0, max(0.0, until - time.monotonic())))
+
+
+def _context(paths: Paths) -> dict[str, Any]:
+    return metadata.merge(metadata.read_files(store.stored_files(paths)))
+
+
+def _context_or_none(paths: Paths) -> Optional[dict[str, Any]]:
+    try:
+        return _context(paths)
+    except NodeError:
+        return None
+
+
+def _changes(paths: Paths, context: dict[str, Any]) -> list[files.Change]:
+    return files.compare(render_tree(paths.templates, context), paths.root)
+
+
+def _result(
+    digest: str, changed: bool, healthy: bool, services: Mapping[str, bool], step: str = "", cause: str = ""
+) -> dict[str, Any]:
+    failed = {"step": step, "cause": cause} if step else None
+    return {
+        "changed": changed,
+        "digest": digest,
+        "healthy": healthy,
+        "services": dict(services),
+        "failed": failed,
+    }
+
+
+def _rotate(log: str) -> None:
+    if os.path.exists(log) and os.path.getsize(log) > LARGEST_LOG:
+        os.replace(log, f"{log}.1")

@@ -1,0 +1,148 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The node's copy of its documents, in os-collect-config's cache layout, and what the last run left."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Optional
+
+from . import metadata
+from .atomic import replace
+from .errors import NodeError
+from .paths import Paths
+
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class State:
+    """What the last run left. ``digest`` is the pushed one, ``content`` that of the files which were stored for it."""
+
+    digest: str = ""
+    content: str = ""
+    documents: tuple[str, ...] = ()
+    stage: str = "booted"
+    healthy: bool = False
+    step: str = ""
+    cause: str = ""
+
+
+def check_names(documents: Sequence[tuple[str, Any]]) -> None:
+    """Raise NodeError for a name that cannot be a file's name in the cache."""
+    for name, document in documents:
+        if not isinstance(name, str) or not name or len(name) > LONGEST_NAME or name[0] in ".-" or "/" in name:
+            raise NodeError(f"document name {name!r} cannot be a file name")
+        if any(ord(letter) < 32 for letter in name) or name == "os_config_files":
+            raise NodeError(f"document name {name!r} cannot be a file name")
+        metadata.check_depth(document, f"document {name}")
+
+
+def store_documents(paths: Paths, documents: Sequence[tuple[str, Any]]) -> bool:
+    """Write the documents that differ, the list of them, and remove the others; return whether anything changed.
+
+    ``.orig`` keeps the first version ever, ``.last`` the last one that went through (``commit_documents``).
+    """
+    check_names(documents)
+    os.makedirs(paths.cache, mode=0o700, exist_ok=True)
+    wanted = dict(documents)
+    changed = False
+    for name, document in wanted.items():
+        text = json.dumps(document, indent=1).encode()
+        changed |= _write(_file(paths, name), text)
+        if not os.path.exists(_file(paths, name) + ".orig"):
+            _write(_file(paths, name) + ".orig", text)
+    listed = [_file(paths, name) for name, _document in documents]
+    for path in stored_files(paths):
+        if path not in listed:
+            changed = True
+            for suffix in ("", ".orig", ".last"):
+                if os.path.exists(path + suffix):
+                    os.unlink(path + suffix)
+    return _write(paths.config_files, json.dumps(listed).encode()) or changed
+
+
+def commit_documents(paths: Paths) -> None:
+    """Remember the stored documents as successfully processed."""
+    for path in stored_files(paths):
+        with open(path, "rb") as stream:
+            _write(path + ".last", stream.read())
+
+
+def stored_files(paths: Paths) -> list[str]:
+    """The files of the stored documents, in order."""
+    return load_list(paths.config_files)
+
+
+def load_list(path: str) -> list[str]:
+    """A JSON list of paths; a missing file is an empty one."""
+    for listed in metadata.read_files([path]):
+        if not isinstance(listed, list):
+            raise NodeError(f"No list defined in json file: {path}")
+        return [entry for entry in listed if isinstance(entry, str)]
+    return []
+
+
+def content_digest(paths: Paths) -> str:
+    """Digest of the stored documents as they lie there; empty when one cannot be read."""
+    try:
+        return metadata.digest([stored_files(paths), metadata.read_files(stored_files(paths))])
+    except NodeError:
+        return ""
+
+
+def load_state(paths: Paths) -> State:
+    """The state of the last run; an unreadable one counts as none."""
+    try:
+        found = metadata.read_files([os.path.join(paths.state, "state.json")])
+        known = {key: value for key, value in found[0].items() if key in State.__dataclass_fields__}
+        return State(**{**known, "documents": tuple(known.get("documents", ()))})
+    except (NodeError, IndexError, AttributeError, TypeError):
+        return State()
+
+
+def save_state(paths: Paths, state: State) -> None:
+    """Store the state durably."""
+    os.makedirs(paths.state, mode=0o755, exist_ok=True)
+    _write(os.path.join(paths.state, "state.json"), json.dumps(asdict(state), indent=1).encode())
+
+
+def pending_changes(paths: Paths) -> list[str]:
+    """Paths of the files that changed since the phases last went through."""
+    try:
+        with open(paths.changed_files, encoding="utf-8") as stream:
+            return stream.read().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def save_pending(paths: Paths, changed: Sequence[str]) -> None:
+    """Store them; scripts read this file."""
+    os.makedirs(paths.state, mode=0o755, exist_ok=True)
+    _write(paths.changed_files, "".join(f"{path}\n" for path in changed).encode(), 0o644)
+
+
+def _file(paths: Paths, name: str) -> str:
+    return os.path.join(paths.cache, f"{name}.json")
+
+
+def _write(path: str, content: bytes, mode: int = 0o600) -> bool:
+    if _read(path) == content:
+        return False
+    try:
+        replace(path, content, mode)
+    except OSError as error:
+        raise NodeError(f"{path} cannot be written: {error.strerror}") from error
+    return True
+
+
+def _read(path: str) -> Optional[bytes]:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return None

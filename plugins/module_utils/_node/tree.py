@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A template tree, which mirrors the root file system, rendered whole into memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass
+from typing import Any
+
+from .control import Control, parse_control
+from .errors import NodeError
+from .metadata import MAX_BYTES
+from .mustache import MissingKey, render
+
+CONTROL_SUFFIX = ".oac"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One file as it should be. ``path`` is relative to the output root, ``template`` is the file it came from."""
+
+    path: str
+    template: str
+    body: bytes
+    control: Control
+
+
+def template_paths(root: str) -> list[str]:
+    """Relative paths of all templates below root, sorted. Symlinked directories are not entered."""
+    if not os.path.isdir(root):
+        return []
+    found = []
+    for folder, _folders, names in os.walk(root, onerror=_unreadable):
+        found += [os.path.relpath(os.path.join(folder, name), root) for name in names if not _is_control(name)]
+    return sorted(found)
+
+
+def render_tree(root: str, context: dict[str, Any], strict: bool = False) -> list[Rendered]:
+    """Render every template below root. Raises NodeError that names the template; nothing is written."""
+    return [_render_one(root, path, context, strict) for path in template_paths(root)]
+
+
+def _render_one(root: str, path: str, context: dict[str, Any], strict: bool) -> Rendered:
+    template = os.path.join(root, path)
+    control = Control()
+    try:
+        if not stat.S_ISREG(os.stat(template).st_mode):
+            raise NodeError(f"template {template} is not a regular file")
+        if os.access(template, os.X_OK):
+            body = _run(template, context)
+        else:
+            body = render(_text(_read(template)), context, strict).encode("utf-8")
+        if os.path.isfile(template + CONTROL_SUFFIX):
+            text = _read(template + CONTROL_SUFFIX).decode("utf-8")
+            control = parse_control(text, template + CONTROL_SUFFIX)
+    except MissingKey as error:
+        raise NodeError(f"key '{error.key}' from template '{template}' does not exist in the metadata") from error
+    except UnicodeError as error:
+        raise NodeError(f"template {template} could not be rendered: {error}") from error
+    except OSError as error:
+        raise NodeError(f"template {template} cannot be read: {error.strerror}") from error
+    except NodeError as error:
+        if template in str(error):
+            raise
+        raise NodeError(f"template {template} could not be rendered: {error}") from error
+    return Rendered(path, template, body, control)
+
+
+def _is_control(name: str) -> bool:
+    return name.endswith(CONTROL_SUFFIX)
+
+
+def _unreadable(error: OSError) -> None:
+    raise NodeError(f"template folder {error.filename} cannot be read: {error.strerror}")
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as stream:
+        content = stream.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise NodeError(f"{path} is larger than the limit of {MAX_BYTES} bytes")
+    return content
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _run(template: str, context: dict[str, Any]) -> bytes:
+    """An executable template gets the context as JSON on standard input; its output is the body."""
+    import subprocess  # not at the top: a start of the agent that runs nothing does without it
+
+    try:
+        done = subprocess.run([template], input=json.dumps(context).encode(), capture_output=True, check=False)
+    except OSError as error:
+        raise NodeError(f"template {template} cannot be executed: {error.strerror}") from error
+    if done.returncode != 0:
+        output = (done.stdout + done.stderr).decode("utf-8", "replace")
+        raise NodeError(f"template {template} failed with exit status {done.returncode}, with output: {output}")
+    done.stdout.decode("utf-8")
+    return done.stdout
