@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from . import builder, commands, disk, frames, inputs
-from .elements import Element, builder_elements
+from .elements import Element
 from .errors import ImageError
 from .inputs import ImageSpec, Inputs
 from .store import ImageStore, StoredImage, hash_file, stored_files
@@ -32,7 +32,7 @@ class Settings:
     """What all images of one call share.
 
     paths: folders of elements, earlier ones win; diskimage-builder's own come last.
-    core_dir: folder with the code that runs in the deploy ramdisk.
+    core_dir: folder with the code that runs in the deploy ramdisk. node_agent: the agent's zipapp, empty for none.
     """
 
     state_dir: str
@@ -40,6 +40,7 @@ class Settings:
     core_dir: str
     release: str
     apt_lines: tuple[str, ...]
+    node_agent: str = ""
     refresh: bool = False
 
     @property
@@ -54,7 +55,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """One image: ``action`` is ``build`` or ``keep``; ``changed`` names the inputs that differ from the stored build."""
+    """One image: ``action`` is ``build`` or ``keep``; ``changed`` names the inputs that differ from the stored ones."""
 
     spec: ImageSpec
     inputs: Inputs
@@ -87,9 +88,13 @@ def plan_jobs(specs: Sequence[ImageSpec], settings: Settings, store: ImageStore)
 def _plan(spec: ImageSpec, settings: Settings, store: ImageStore) -> Job:
     found: tuple[Element, ...] = ()
     if spec.kind == "disk":
-        own = builder_elements()
-        paths = [*settings.paths, *([own] if own else [])]
-        wanted, found = inputs.disk_inputs(spec, paths, release=settings.release, apt_lines=settings.apt_lines)
+        wanted, found = inputs.disk_inputs(
+            spec,
+            settings.paths,
+            node_agent=settings.node_agent,
+            release=settings.release,
+            apt_lines=settings.apt_lines,
+        )
     else:
         wanted = inputs.ramdisk_inputs(
             spec, settings.core_dir, _ramdisk_room(), release=settings.release, apt_lines=settings.apt_lines
@@ -189,6 +194,7 @@ def _make_disk(job: Job, settings: Settings, work: str, directory: str, run: com
         paths=settings.paths,
         work=work,
         cache=settings.cache,
+        node_agent=settings.node_agent,
         release=settings.release,
         apt_lines=settings.apt_lines,
         run=run,

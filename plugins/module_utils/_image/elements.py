@@ -54,9 +54,12 @@ def builder_elements() -> Optional[str]:
 def expand(names: Sequence[str], paths: Sequence[str], *, image: str) -> tuple[Element, ...]:
     """The elements and all that they depend on, by name.
 
-    paths: folders of elements, earlier ones win.
+    paths: folders of elements, earlier ones win; diskimage-builder's own come last. Where it is not installed yet,
+    what only it could hold is left out.
     Raises ImageError that names the image, a missing element and who needs it.
     """
+    own = builder_elements()
+    searched = [*paths, *([own] if own else [])]
     found: dict[str, Element] = {}
     missing: dict[str, str] = {}
     queue = [(name, "the image") for name in names]
@@ -64,7 +67,7 @@ def expand(names: Sequence[str], paths: Sequence[str], *, image: str) -> tuple[E
         name, wanted_by = queue.pop(0)
         if name in found or name in missing:
             continue
-        element = _find(name, paths)
+        element = _find(name, searched)
         if element is None:
             missing[name] = wanted_by
             continue
@@ -72,13 +75,13 @@ def expand(names: Sequence[str], paths: Sequence[str], *, image: str) -> tuple[E
         queue.extend((dependency, f"element {name}") for dependency in element.listed("element-deps"))
     provided = {name for element in found.values() for name in element.listed("element-provides")}
     for name, wanted_by in missing.items():
-        if name not in provided:
+        if own and name not in provided:
             raise ImageError(
-                f"{wanted_by} needs element {name!r}, which is in none of {', '.join(paths)}",
+                f"{wanted_by} needs element {name!r}, which is in none of {', '.join(searched)}",
                 operation=f"image {image}",
                 next_step="name the folder that holds it in elements_path",
             )
-    if "operating-system" not in provided:
+    if own and "operating-system" not in provided:
         raise ImageError(
             f"none of its elements ({', '.join(names)}) provides an operating system",
             operation=f"image {image}",

@@ -18,10 +18,11 @@ from typing import Any, Optional
 
 from . import disk, elements, frames
 from .errors import ImageError
-from .store import NAME_RE
+from .store import NAME_RE, hash_file
 
 KINDS = ("disk", "ramdisk")
 TREE_ONLY = "tree-only"
+NODE_AGENT = "node-agent"
 MIB = 1024 * 1024
 _VARIABLE_RE = re.compile(r"[A-Z][A-Z0-9_]*\Z")
 _PACKAGE_RE = re.compile(r"[a-z0-9][a-z0-9.+-]*\Z")
@@ -66,9 +67,7 @@ def parse_spec(data: Mapping[str, Any]) -> ImageSpec:
     name = str(data.get("name"))
     operation = f"image {name}"
     if not NAME_RE.match(name):
-        raise ImageError(
-            "its name is not lower case letters, digits, dots, dashes and underscores", operation=operation
-        )
+        raise ImageError("its name is not of lower case letters, digits and ._-", operation=operation)
     spec = ImageSpec(
         name=name,
         kind=data.get("kind") or "disk",
@@ -99,11 +98,13 @@ def parse_spec(data: Mapping[str, Any]) -> ImageSpec:
 
 
 def disk_inputs(
-    spec: ImageSpec, paths: Sequence[str], *, release: str, apt_lines: Sequence[str]
+    spec: ImageSpec, paths: Sequence[str], *, node_agent: str, release: str, apt_lines: Sequence[str]
 ) -> tuple[Inputs, tuple[elements.Element, ...]]:
     """The inputs of a disk image, and the elements found for it."""
     found = elements.expand(spec.all_elements(), paths, image=spec.name)
     parts: dict[str, Any] = {f"element {element.name}": elements.tree_digest(element.directory) for element in found}
+    if node_agent and any(element.name == NODE_AGENT for element in found):
+        parts["node agent"] = hash_file(node_agent)[1]
     parts.update(
         {
             "kind": spec.kind,

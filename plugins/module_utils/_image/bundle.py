@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a build takes from the control host, in one tar: element folders, the ramdisk's code, the node agent.
+
+Equal contents give equal bytes. Links are followed when it is made; only folders and plain files come out of it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .errors import ImageError
+
+LIMIT = 64 * 1024 * 1024
+ELEMENTS = "elements"
+CORE = "core"
+NODE_AGENT = "node-agent.pyz"
+_SKIPPED = ("__pycache__", ".git")
+_NAME_RE = re.compile(r"(?:[^/\0]+/)*[^/\0]+\Z")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An unpacked bundle: folders of elements (earlier ones win), the ramdisk's code, the agent's zipapp."""
+
+    paths: tuple[str, ...]
+    core_dir: str
+    node_agent: str
+
+
+def pack(element_paths: Sequence[str], core_dir: str, node_agent: bytes) -> bytes:
+    """The tar's bytes; raises ImageError when a folder is missing or all of it is larger than 64 MiB."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for number, path in enumerate(element_paths):
+            _add_folder(archive, path, f"{ELEMENTS}/{number}")
+        _add_folder(archive, core_dir, CORE)
+        _add(archive, NODE_AGENT, node_agent, executable=True)
+    return buffer.getvalue()
+
+
+def unpack(path: str, target: str) -> Bundle:
+    """Unpack a bundle into an empty folder; raises ImageError when it is not one."""
+    try:
+        with tarfile.open(path, mode="r:") as archive:
+            for member in archive:
+                parts = member.name.split("/")
+                if not member.isfile() or not _NAME_RE.match(member.name) or ".." in parts or member.size > LIMIT:
+                    raise ImageError(f"the bundle holds {member.name!r}", operation="unpack elements")
+                source = archive.extractfile(member)
+                place = os.path.join(target, member.name)
+                os.makedirs(os.path.dirname(place), exist_ok=True)
+                with open(place, "wb") as stream:
+                    stream.write(source.read() if source else b"")
+                os.chmod(place, 0o755 if member.mode & 0o111 else 0o644)
+    except (OSError, tarfile.TarError) as error:
+        raise ImageError(f"{path} is no bundle: {error}", operation="unpack elements") from error
+    elements = os.path.join(target, ELEMENTS)
+    numbers = sorted((int(name) for name in os.listdir(elements)), key=int) if os.path.isdir(elements) else []
+    return Bundle(
+        tuple(os.path.join(elements, str(number)) for number in numbers),
+        os.path.join(target, CORE),
+        os.path.join(target, NODE_AGENT),
+    )
+
+
+def _add_folder(archive: tarfile.TarFile, folder: str, prefix: str) -> None:
+    if not os.path.isdir(folder):
+        raise ImageError(f"{folder} is no folder", operation="gather elements")
+    for name, path in sorted(_files(folder)):
+        with open(path, "rb") as stream:
+            _add(archive, f"{prefix}/{name}", stream.read(LIMIT + 1), executable=os.access(path, os.X_OK))
+        if archive.offset > LIMIT:
+            raise ImageError(
+                f"{folder} and what comes before it are larger than {LIMIT} bytes",
+                operation="gather elements",
+                next_step="let the elements download large files instead of holding them",
+            )
+
+
+def _files(folder: str) -> Iterator[tuple[str, str]]:
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if name not in _SKIPPED]
+        for name in files:
+            path = os.path.join(parent, name)
+            if os.path.isfile(path) and not name.endswith(".pyc"):
+                yield os.path.relpath(path, folder), path
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes, *, executable: bool) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    entry.mode = 0o755 if executable else 0o644
+    archive.addfile(entry, io.BytesIO(content))
