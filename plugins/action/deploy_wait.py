@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Follows the servers of a plan: one small process a second on the Deployment cloud, lines on the terminal here."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.tripleo.cloud.plugins.module_utils._module import failure_error
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.follow import Follow, Follower, failure
+
+INTERVAL = 1.0
+POLL = "ansible_collections.tripleo.cloud.plugins.module_utils._run.poll"
+MOST_FAULTS = 5
+display = Display()
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """deploy_wait: the module looks at the state, this follows the event file."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        del tmp
+        _validation, options = self.validate_argument_spec(
+            argument_spec={
+                "stage": {"type": "str", "default": "booted"},
+                "timeout": {"type": "int", "default": 7200},
+                "stage_timeout": {"type": "int", "default": 900},
+                "listen": {"type": "int"},
+                "state_dir": {"type": "str", "default": "/var/lib/tripleo-cloud"},
+                "stack": {"type": "str", "required": True},
+                "plan": {"type": "str", "default": ""},
+                "only": {"type": "list", "elements": "str", "default": []},
+                "run_id": {"type": "str", "default": ""},
+                "private_file": {"type": "str"},
+                "nodes_file": {"type": "str"},
+            }
+        )
+        parent = os.getppid()
+        seen = self._look(task_vars)
+        if seen.get("failed") or self._task.check_mode or not seen["servers"]:
+            result.update(seen)
+            return result
+        follower = Follower(options["stack"], options["plan"], options["stage"], seen["servers"], time.monotonic())
+        before = {name for name, follow in follower.servers.items() if follower.done(follow)}
+        failures = self._follow(follower, options, seen["look"], parent)
+        reached = sorted(name for name, follow in follower.servers.items() if follower.done(follow))
+        result.update(
+            changed=bool(set(reached) - before),
+            total=len(follower.servers),
+            changed_nodes=[name for name in reached if name not in before],
+            failed_nodes=failures,
+            servers={
+                name: {"node": it.node, "stage": it.stage, "cause": it.cause, "seconds": it.seconds()}
+                for name, it in follower.servers.items()
+            },
+        )
+        if options["listen"] is not None:
+            result["silent"] = follower.silent()
+        elif failures:
+            result.update(failed=True, msg="; ".join(str(failure_error(entry)) for entry in failures))
+        return result
+
+    def _look(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        arguments = {name: value for name, value in self._task.args.items() if name != "nodes_file"}
+        seen: dict[str, Any] = self._execute_module(
+            module_name="tripleo.cloud.deploy_wait", module_args=arguments, task_vars=task_vars
+        )
+        return seen
+
+    def _follow(
+        self, follower: Follower, options: Mapping[str, Any], look: Mapping[str, Any], parent: int
+    ) -> list[dict[str, str]]:
+        """Follow until all have come or failed; returns the failures."""
+        began = time.monotonic()
+        listen, bmcs = options["listen"], look.get("bmcs", {})
+        failures: dict[str, dict[str, str]] = {}
+        offset, faults = int(look["offset"]), 0
+        changed: list[Follow] = []
+        while True:
+            for line in follower.lines(changed):
+                display.display(f"  {line}")
+            now = time.monotonic()
+            if listen is not None and now - began >= listen:
+                return []
+            late = follower.pending() if now - began > options["timeout"] else []
+            for follow in [] if listen is not None else [*follower.failed(), *late]:
+                cause = f"it is not {follower.target} after {options['timeout']} s" if follow in late else ""
+                failures.setdefault(follow.server, failure(follow, cause, bmcs.get(follow.node)))
+            for follow in [] if listen is not None else follower.overdue(now, options["stage_timeout"]):
+                cause = f"nothing was heard of it for {options['stage_timeout']} s"
+                failures.setdefault(follow.server, failure(follow, cause, bmcs.get(follow.node)))
+            if all(follow.server in failures for follow in follower.pending()):
+                return [failures[name] for name in sorted(failures)]
+            time.sleep(INTERVAL)
+            if os.getppid() != parent:
+                raise AnsibleActionFail("ansible-playbook has ended; the lease is no longer renewed")
+            try:
+                offset, text = self._poll(options, look, offset)
+                faults = 0
+            except ConnectionError as error:
+                faults += 1
+                if faults == MOST_FAULTS:
+                    raise AnsibleActionFail(f"reading the event file failed {faults} times: {error}") from error
+                continue
+            changed = follower.feed(text, time.monotonic())
+
+    def _poll(self, options: Mapping[str, Any], look: Mapping[str, Any], offset: int) -> tuple[int, str]:
+        """New lines of the event file and the offset to go on from; renews the lease on the way."""
+        quote = self._connection._shell.quote
+        words = [
+            look["python"],
+            "-B",
+            "-m",
+            POLL,
+            options["state_dir"],
+            options["stack"],
+            options["run_id"],
+            str(offset),
+        ]
+        command = " ".join(quote(word) for word in words)
+        done = self._low_level_execute_command(f"PYTHONPATH={quote(look['library'])} {command}", sudoable=True)
+        header, _newline, text = done["stdout"].partition("\n")
+        try:
+            answer = json.loads(header)
+        except ValueError as error:
+            raise ConnectionError(f"status {done['rc']}: {done.get('stderr') or done['stdout']}") from error
+        if answer["error"]:
+            raise AnsibleActionFail(answer["error"])
+        return int(answer["offset"]), text

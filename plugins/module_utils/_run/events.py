@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The event file: one JSON object a line, from whatever happens to a server to whoever follows it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from typing import Any
+
+NAME = "events.jsonl"
+LARGEST = 64 * 1024 * 1024
+POLL_BYTES = 1024 * 1024
+
+
+def path(state_dir: str) -> str:
+    """Path of the event file."""
+    return os.path.join(state_dir, NAME)
+
+
+def append(
+    state_dir: str, stack: str, run: str, plan: str, server: str, node: str, stage: str, **details: Any
+) -> dict[str, Any]:
+    """Write one event and return it. details: percent, bytes, total, rate (bytes a second), cause."""
+    event: dict[str, Any] = {
+        "time": round(time.time(), 3),
+        "stack": stack,
+        "run": run,
+        "plan": plan,
+        "server": server,
+        "node": node,
+        "stage": stage,
+        **{name: value for name, value in details.items() if value is not None},
+    }
+    line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+    descriptor = os.open(path(state_dir), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # One write with O_APPEND: lines of several writers do not mix.
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+    return event
+
+
+def rotate(state_dir: str) -> None:
+    """Put a large event file aside. Only for the keeper when it starts: nobody follows the file then."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.stat(path(state_dir)).st_size > LARGEST:
+            os.replace(path(state_dir), path(state_dir) + ".1")
+
+
+def size(state_dir: str) -> int:
+    """Length of the event file in bytes, 0 when there is none."""
+    try:
+        return os.stat(path(state_dir)).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def read(state_dir: str, offset: int, limit: int = POLL_BYTES) -> tuple[bytes, int]:
+    """Whole lines from a byte offset on, at most limit bytes, and the offset to go on from.
+
+    A torn last line is left for the next call. A line longer than limit is passed over.
+    """
+    try:
+        with open(path(state_dir), "rb") as stream:
+            stream.seek(offset)
+            chunk = stream.read(limit)
+    except FileNotFoundError:
+        return b"", 0
+    if not chunk and size(state_dir) < offset:
+        return b"", 0
+    whole = chunk[: chunk.rfind(b"\n") + 1]
+    if not whole and len(chunk) == limit:
+        return b"", offset + limit
+    return whole, offset + len(whole)

@@ -1,0 +1,211 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the keeper does with what nodes do: reports and boot requests become stages, events and pinned keys."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .._boot.dnsmasq import SCRIPT, BootEntry, parse_run_file
+from .._errors import TripleoError
+from .._state.stages import Stage
+from .._state.store import State
+from . import events, serve
+from .lease import Lease
+from .reports import Report, ReportError, check, clean, load
+
+ACCESS = re.compile(r"(\S+) GET /([0-9a-f]{64})/(\S+) ([0-9]{3})\n")
+_BEFORE_PXE = (Stage.RESERVED, Stage.POWERED, Stage.FAILED)
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What one stack boots now: its lease and its run file."""
+
+    lease: Lease
+    entries: tuple[BootEntry, ...]
+
+
+def read_boot(state_dir: str, lease: Lease) -> Boot:
+    """The run file of a lease. One of another plan is of no use any more: it goes, and its paths with it."""
+    path = os.path.join(state_dir, "run", f"{lease.stack}.boot.json")
+    try:
+        with open(path, encoding="utf-8") as stream:
+            plan, entries = parse_run_file(json.load(stream))
+    except FileNotFoundError:
+        return Boot(lease, ())
+    except ValueError as error:
+        raise TripleoError(f"{path} is damaged: {error}", operation="read the run file") from error
+    if plan == lease.plan:
+        return Boot(lease, entries)
+    for entry in entries:
+        serve.remove(state_dir, entry.path)
+    os.unlink(path)
+    return Boot(lease, ())
+
+
+class Intake:
+    """Follows the nodes of the stacks that have boot work."""
+
+    def __init__(self, state_dir: str, log: Callable[[str], None]) -> None:
+        self._state_dir = state_dir
+        self._log = log
+        self._ramdisks = os.path.join(state_dir, "run", "ramdisks.json")
+        self._boot_ids: dict[str, str] = {}
+        with contextlib.suppress(FileNotFoundError, ValueError), open(self._ramdisks, encoding="utf-8") as stream:
+            self._boot_ids = json.load(stream)
+
+    def scan(self, boots: Iterable[Boot], requests: Iterable[tuple[str, str]]) -> None:
+        """Take in all reports that lie there and all requests (path, file name) that nginx answered."""
+        asked = {path for path, name in requests if name == SCRIPT}
+        for boot in boots:
+            waiting = [
+                (entry, name) for entry in boot.entries for name in _reports(serve.reports(self._state_dir, entry.path))
+            ]
+            booting = [entry for entry in boot.entries if entry.path in asked]
+            if not (waiting or booting):
+                continue
+            with State.open(self._state_dir) as state:
+                for entry in booting:
+                    self._boot_request(state, boot, entry)
+                for entry, name in waiting:
+                    self._file(state, boot, entry, name)
+                self._finish(state, boot)
+
+    def _boot_request(self, state: State, boot: Boot, entry: BootEntry) -> None:
+        record = state.servers(boot.lease.stack).get(entry.server)
+        if record and Stage(record.stage) in _BEFORE_PXE:
+            self._stage(state, boot, entry, Stage.PXE)
+
+    def _file(self, state: State, boot: Boot, entry: BootEntry, name: str) -> None:
+        path = os.path.join(serve.reports(self._state_dir, entry.path), name)
+        try:
+            report = check(load(path), name, plan=boot.lease.plan, server=entry.server, token_sha256=entry.token_sha256)
+        except (ReportError, OSError) as error:
+            self._log(f"{entry.node}: the report {clean(name, 100)} is not used: {clean(str(error))}")
+        else:
+            self._report(state, boot, entry, report)
+        # Last: when the keeper dies before, the next one takes the same report in again, to the same end.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+    def _report(self, state: State, boot: Boot, entry: BootEntry, report: Report) -> None:
+        details = report.details
+        if report.stage == "ramdisk":
+            self._remember(entry.path, report.boot_id)
+            state.set_facts(entry.node, {"disks": details["disks"]})
+            self._stage(state, boot, entry, Stage.RAMDISK)
+        elif report.stage == "writing":
+            if serve.switched(self._state_dir, entry.path):
+                return
+            record = state.servers(boot.lease.stack).get(entry.server)
+            if record and Stage(record.stage) is Stage.WRITING:
+                self._event(boot, entry, Stage.WRITING, **details)
+            else:
+                self._stage(state, boot, entry, Stage.WRITING, **details)
+        elif report.stage == "written":
+            addresses = _addresses(state, boot.lease.stack, entry)
+            serve.pin(self._state_dir, boot.lease.stack, addresses, details["ssh_host_key"])
+            self._stage(state, boot, entry, Stage.WRITTEN, host_key=details["ssh_host_key"])
+            serve.switch(self._state_dir, entry.path)
+        elif report.stage == "failed":
+            self._stage(state, boot, entry, Stage.FAILED, cause=details["cause"])
+        else:
+            self._booted(state, boot, entry, report)
+
+    def _booted(self, state: State, boot: Boot, entry: BootEntry, report: Report) -> None:
+        built = report.details["build_id"]
+        if report.boot_id == self._boot_ids.get(entry.path):
+            self._log(f"{entry.node}: reports booted from the ramdisk; not believed")
+        elif built != entry.build_id:
+            cause = f"the system that booted has build id {built}, the plan's image has {entry.build_id}"
+            self._stage(state, boot, entry, Stage.FAILED, cause=cause)
+        else:
+            self._stage(state, boot, entry, Stage.BOOTED)
+
+    def _finish(self, state: State, boot: Boot) -> None:
+        records = state.servers(boot.lease.stack)
+        stages = [Stage(records[entry.server].stage) for entry in boot.entries if entry.server in records]
+        if len(stages) < len(boot.entries) or not all(stage in _COMPLETE for stage in stages):
+            return
+        for entry in boot.entries:
+            serve.remove(self._state_dir, entry.path)
+            self._boot_ids.pop(entry.path, None)
+        self._save()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self._state_dir, "run", f"{boot.lease.stack}.boot.json"))
+
+    def _stage(self, state: State, boot: Boot, entry: BootEntry, stage: Stage, **details: Any) -> None:
+        cause, host_key = details.get("cause"), details.pop("host_key", None)
+        lease = boot.lease
+        state.set_stage(lease.stack, entry.server, stage, plan=lease.plan, cause=cause, host_key=host_key)
+        self._event(boot, entry, stage, **details)
+        self._log(f"{entry.server} ({entry.node}): {stage.value}{': ' + cause if cause else ''}")
+
+    def _event(self, boot: Boot, entry: BootEntry, stage: Stage, **details: Any) -> None:
+        lease = boot.lease
+        events.append(
+            self._state_dir, lease.stack, lease.run_id, lease.plan, entry.server, entry.node, stage.value, **details
+        )
+
+    def _remember(self, path: str, boot_id: str) -> None:
+        self._boot_ids[path] = boot_id
+        self._save()
+
+    def _save(self) -> None:
+        serve.write_file(self._ramdisks, json.dumps(self._boot_ids), 0o600)
+
+
+_COMPLETE = (Stage.BOOTED, Stage.CONFIGURED, Stage.HEALTHY)
+
+
+class AccessLog:
+    """Reads what nginx wrote to its access log since the last look."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._offset = 0
+
+    def requests(self) -> list[tuple[str, str]]:
+        """Path and file name of every GET that was answered with 200 or 206."""
+        with contextlib.suppress(FileNotFoundError), open(self._path, "rb") as stream:
+            stream.seek(self._offset)
+            chunk = stream.read(events.POLL_BYTES)
+            whole = chunk[: chunk.rfind(b"\n") + 1]
+            self._offset += len(whole) or (len(chunk) if len(chunk) == events.POLL_BYTES else 0)
+            lines = whole.decode(errors="replace").splitlines(keepends=True)
+            found = [matched for matched in map(ACCESS.fullmatch, lines) if matched]
+            return [(matched.group(2), matched.group(3)) for matched in found if matched.group(4)[:2] == "20"]
+        return []
+
+
+def _reports(path: str) -> list[str]:
+    """Names of the files in a report folder, as they came."""
+    found = []
+    with contextlib.suppress(FileNotFoundError), os.scandir(path) as entries:
+        for item in entries:
+            with contextlib.suppress(FileNotFoundError):
+                found.append((item.stat(follow_symlinks=False).st_mtime_ns, _natural(item.name), item.name))
+    return [name for _time, _number, name in sorted(found)]
+
+
+def _natural(name: str) -> int:
+    digits = name.rpartition("-")[2].partition(".")[0]
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
+
+
+def _addresses(state: State, stack: str, entry: BootEntry) -> set[str]:
+    """All addresses of a server: its provisioning address and what the plan gives it."""
+    plan = state.current_plan(stack) or {}
+    found = {entry.address}
+    for server in plan.get("servers", {}).values():
+        if server.get("name") == entry.server:
+            found.update(address for addresses in server.get("networks", {}).values() for address in addresses)
+    return found

@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The served tree: what changes in it when a node has its image, and the known_hosts file beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable
+
+from .._boot.ipxe import disk_script
+
+GO = "go"
+_DEPLOY_FILES = ("deploy.json", "manifest.json", "disk.zst", "kernel", "ramdisk")
+
+
+def folder(state_dir: str, path: str) -> str:
+    """The folder that a node fetches from."""
+    return os.path.join(state_dir, "serve", path)
+
+
+def reports(state_dir: str, path: str) -> str:
+    """The folder that a node's reports arrive in."""
+    return os.path.join(state_dir, "reports", path)
+
+
+def switched(state_dir: str, path: str) -> bool:
+    """True when the node was told to go on to its disk."""
+    return os.path.exists(os.path.join(folder(state_dir, path), GO))
+
+
+def switch(state_dir: str, path: str) -> None:
+    """Nothing under this path writes a disk any more; then the ramdisk may restart.
+
+    Order matters: the deploy document goes first, ``go`` comes last, so that a stop in between never leaves a node
+    that restarts into a second write.
+    """
+    served = folder(state_dir, path)
+    for name in _DEPLOY_FILES[:1]:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(served, name))
+    write_file(os.path.join(served, "boot.ipxe"), disk_script(), 0o644)
+    for name in _DEPLOY_FILES[1:]:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(served, name))
+    write_file(os.path.join(served, GO), "go\n", 0o644)
+
+
+def remove(state_dir: str, path: str) -> None:
+    """Take a node's path away."""
+    for name in (folder(state_dir, path), reports(state_dir, path)):
+        shutil.rmtree(name, ignore_errors=True)
+
+
+def pin(state_dir: str, stack: str, addresses: Iterable[str], host_key: str) -> None:
+    """Make host_key the one and only key of these addresses in secrets/<stack>/known_hosts."""
+    secrets = os.path.join(state_dir, "secrets", stack)
+    os.makedirs(secrets, mode=0o700, exist_ok=True)
+    path = os.path.join(secrets, "known_hosts")
+    wanted = sorted(set(addresses))
+    lines: list[str] = []
+    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as stream:
+        lines = [line for line in stream.read().splitlines() if line.split(" ")[0] not in wanted]
+    lines += [f"{address} {host_key}" for address in wanted]
+    write_file(path, "".join(f"{line}\n" for line in lines), 0o600)
+
+
+def write_file(path: str, text: str, mode: int) -> None:
+    """Replace a file whole."""
+    temporary = f"{path}.new"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        os.fchmod(descriptor, mode)
+        stream.write(text)
+    os.replace(temporary, path)

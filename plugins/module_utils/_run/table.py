@@ -1,0 +1,43 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the servers of a stored plan are, from the state."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from .._errors import TripleoError
+from .._state.store import State
+
+
+def servers_of(state_dir: str, stack: str, plan: str, only: Collection[str]) -> dict[str, dict[str, str]]:
+    """Each server of the stored plan by its name: ``node``, ``stage``, ``cause``. only: names, empty means all.
+
+    A server that this plan has not touched yet is `reserved`.
+    """
+    with State.open(state_dir, read_only=True) as state:
+        stored, records = state.current_plan(stack), state.servers(stack)
+    if stored is None or stored["hash"] != plan:
+        raise TripleoError(
+            f"the stored plan of stack {stack} is {stored['hash'][:12] if stored else 'missing'}, not {plan[:12]}",
+            operation="follow the servers",
+            next_step="run the playbook tripleo.cloud.deploy",
+        )
+    entries = {server["name"]: server for server in stored["servers"].values()}
+    unknown = sorted(set(only) - set(entries))
+    if unknown:
+        raise TripleoError(
+            f"the plan has no server {', '.join(unknown)}; it has {', '.join(sorted(entries))}",
+            operation="follow the servers",
+        )
+    table = {}
+    for name in sorted(only or entries):
+        record = records.get(name)
+        current = record if record is not None and record.plan_hash == plan else None
+        table[name] = {
+            "node": str(entries[name]["node"]),
+            "stage": str(getattr(current.stage, "value", current.stage)) if current else "reserved",
+            "cause": (current.cause or "") if current else "",
+        }
+    return table
