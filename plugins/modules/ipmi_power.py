@@ -1,0 +1,161 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ipmi_power
+short_description: Turn machines on and off by their BMCs
+version_added: 0.1.0
+description:
+  - Brings machines to a power state, or does an action on them once, and waits until their BMCs confirm it.
+  - All machines are driven at once in one process. One machine that fails stops no other.
+  - With O(stack) and O(plan) the machines are those of the plan's servers. Then O(state=on) means started under this
+    plan. A server whose operating system has booted under it is left alone, a machine that still runs what was there
+    before the plan is power-cycled.
+author: The tripleo.cloud authors (@tripleo)
+extends_documentation_fragment:
+  - tripleo.cloud.attributes
+  - tripleo.cloud.batch
+  - tripleo.cloud.bmc
+attributes:
+  idempotent:
+    support: partial
+    details: O(state) is idempotent, O(action) acts each time that a machine is running.
+options:
+  state:
+    description: Power that the machines shall have. Mutually exclusive with O(action).
+    type: str
+    choices: ["on", "off"]
+  action:
+    description:
+      - What is done to the machines once. Mutually exclusive with O(state).
+      - V(reset) restarts running machines, a machine that is off is an error.
+      - V(cycle) turns machines off and on again, a machine that is off is turned on.
+      - V(soft) asks the operating systems to shut down and waits until the machines are off.
+    type: str
+    choices: [reset, cycle, soft]
+seealso:
+  - module: tripleo.cloud.pxe_boot
+"""
+
+EXAMPLES = r"""
+- name: Start all servers of a plan that have not booted yet
+  tripleo.cloud.ipmi_power:
+    state_dir: /var/lib/tripleo-cloud
+    stack: workload-cloud
+    plan: "{{ stack_result.plan.hash }}"
+    state: "on"
+
+- name: Restart two machines
+  tripleo.cloud.ipmi_power:
+    nodes:
+      - name: n1
+        address: 192.0.2.11
+        username: admin
+        password: "{{ bmc_password }}"
+      - name: n2
+        address: 192.0.2.12
+        username: admin
+        password: "{{ bmc_password }}"
+    action: cycle
+
+- name: Turn one machine off
+  tripleo.cloud.ipmi_power:
+    address: 192.0.2.11
+    username: admin
+    password: "{{ bmc_password }}"
+    state: "off"
+"""
+
+RETURN = r"""
+total:
+  description: Number of machines that the task was for.
+  returned: always
+  type: int
+  sample: 2
+changed_nodes:
+  description: Nodes that were, or in check mode would be, told something.
+  returned: always
+  type: list
+  elements: str
+  sample: [n1]
+failed_nodes:
+  description: Nodes that did not do it, each with C(node), C(operation), C(cause) and C(next_step).
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+power:
+  description: Power of each node before and after.
+  returned: always
+  type: dict
+  sample: {n1: {before: "off", after: "on"}}
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.model import Action, Power
+from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
+from ansible_collections.tripleo.cloud.plugins.module_utils._provision.power import (
+    Request,
+    due,
+    power_nodes,
+    power_servers,
+)
+from ansible_collections.tripleo.cloud.plugins.module_utils._provision.spec import BMC_RULES, BMC_SPEC
+from ansible_collections.tripleo.cloud.plugins.module_utils._provision.targets import (
+    Target,
+    bmc_of,
+    inline_nodes,
+    locks,
+    plan_of,
+    targets,
+)
+from ansible_collections.tripleo.cloud.plugins.module_utils._run import events, lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
+
+
+def power(parameters: dict[str, Any], private: dict[str, Any], check: bool) -> dict[str, Any]:
+    """The module's work; its result."""
+    wanted = Power(parameters["state"]) if parameters["state"] else Action(parameters["action"])
+    state_dir = parameters["state_dir"]
+    request = Request(wanted=wanted, timeout=parameters["timeout"], check=check, locks=locks(state_dir))
+    if not parameters["stack"]:
+        return power_nodes(request, inline_nodes(parameters))
+
+    stack, run_id = parameters["stack"], parameters["run_id"]
+    with lease.held(state_dir, stack, None if check else run_id), State.open(state_dir, read_only=check) as state:
+        plan = plan_of(state, stack, parameters["plan"])
+        chosen = due(wanted, targets(state, plan, parameters["only"]))
+
+        def tell(target: Target) -> None:
+            events.append(state_dir, stack, run_id or "", plan["hash"], target.server, target.node, "powered")
+
+        return power_servers(request, chosen, [bmc_of(target, private) for target in chosen], state, plan, tell)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **BATCH_SPEC,
+            **BMC_SPEC,
+            "state": {"type": "str", "choices": ["on", "off"]},
+            "action": {"type": "str", "choices": ["reset", "cycle", "soft"]},
+        },
+        mutually_exclusive=[("state", "action"), *BMC_RULES["mutually_exclusive"]],
+        required_one_of=[("state", "action"), *BMC_RULES["required_one_of"]],
+        required_together=BMC_RULES["required_together"],
+        supports_check_mode=True,
+    )
+    private = load_private(module.params["private_file"])
+    os.umask(0o077)
+    run(module, lambda: power(module.params, private, module.check_mode))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Power of a plan's servers: who is started, what is recorded, what is told."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.errors import BmcError, Cause
+from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.model import Access, Action, Command, Power
+from ansible_collections.tripleo.cloud.plugins.module_utils._provision import power
+from ansible_collections.tripleo.cloud.plugins.module_utils._provision.errors import ProvisionError
+from ansible_collections.tripleo.cloud.plugins.module_utils._provision.targets import Target, inline_nodes
+
+PLAN = {"stack": "cloud", "hash": "ab" * 32}
+
+
+class Machine:
+    def __init__(self, power_now: str, fails: bool = False) -> None:
+        self.now = Power(power_now)
+        self.fails = fails
+        self.sent: list[Command] = []
+
+    async def power(self) -> Power:
+        if self.fails:
+            raise BmcError("the BMC refuses the password", Cause.CREDENTIALS)
+        return self.now
+
+    async def send(self, command: Command) -> None:
+        self.sent.append(command)
+        self.now = Power.OFF if command in (Command.OFF, Command.SOFT) else Power.ON
+
+
+class Stages:
+    def __init__(self) -> None:
+        self.set: list[tuple[str, str]] = []
+
+    def set_stage(self, _stack: str, name: str, stage: str, **_options: Any) -> None:
+        self.set.append((name, stage))
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch, wanted: Any, stage: str, machine: Machine, *, check: bool = False
+) -> tuple[dict[str, Any], Stages, list[str]]:
+    def drive(accesses: Any, operation: Any, *, name: str, done: Any = None, **_options: Any) -> Any:
+        outcomes = {}
+        for access in accesses:
+            try:
+                outcomes[access.node] = asyncio.run(operation(machine))
+            except BmcError as error:
+                outcomes[access.node] = error.at(access.node, name)
+            if done:
+                done(access.node, outcomes[access.node])
+        return outcomes
+
+    monkeypatch.setattr(power, "drive", drive)
+    request = power.Request(wanted, 1, check, "/locks")
+    chosen = power.due(wanted, [Target("server-1", "n1", stage, {})])
+    accesses = [Access(target.node, "10.0.0.1", "u", "p") for target in chosen]
+    stages, told = Stages(), list[str]()
+    state: Any = stages
+    result = power.power_servers(request, chosen, accesses, state, PLAN, lambda target: told.append(target.server))
+    return result, stages, told
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stage", "before", "sent", "recorded"),
+    [
+        # Nothing has been started under this plan: what runs there is of another time.
+        (Power.ON, "reserved", "off", [Command.ON], True),
+        (Power.ON, "reserved", "on", [Command.CYCLE], True),
+        (Power.ON, "", "on", [Command.CYCLE], True),
+        (Power.ON, "failed", "on", [Command.CYCLE], True),
+        # On its way: left alone while it runs.
+        (Power.ON, "powered", "on", [], False),
+        (Power.ON, "writing", "on", [], False),
+        (Power.ON, "writing", "off", [Command.ON], True),
+        (Power.ON, "written", "off", [Command.ON], False),
+        (Power.ON, "booted", "off", [], False),
+        (Power.ON, "healthy", "on", [], False),
+        (Power.OFF, "healthy", "on", [Command.OFF], False),
+        (Power.OFF, "reserved", "off", [], False),
+        (Action.CYCLE, "writing", "on", [Command.CYCLE], True),
+        (Action.CYCLE, "healthy", "on", [Command.CYCLE], False),
+        (Action.SOFT, "booted", "on", [Command.SOFT], False),
+    ],
+)
+def test_who_is_started(
+    monkeypatch: pytest.MonkeyPatch, wanted: Any, stage: str, before: str, sent: list[Command], recorded: bool
+) -> None:
+    machine = Machine(before)
+    result, stages, told = run(monkeypatch, wanted, stage, machine)
+    assert machine.sent == sent
+    assert result["changed"] == bool(sent)
+    assert stages.set == ([("server-1", "powered")] if recorded else [])
+    assert told == (["server-1"] if recorded else [])
+
+    idle = Machine(before)
+    predicted, stages, _told = run(monkeypatch, wanted, stage, idle, check=True)
+    assert predicted == result
+    assert not idle.sent
+    assert not stages.set
+
+
+def test_a_failed_node_is_told_and_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, stages, _told = run(monkeypatch, Power.ON, "reserved", Machine("off", fails=True))
+    assert result["failed_nodes"][0]["operation"] == "power on"
+    assert result["failed_nodes"][0]["cause"] == "the BMC refuses the password"
+    assert not result["changed"]
+    assert not stages.set
+
+
+def test_the_diff_shows_each_changed_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, _stages, _told = run(monkeypatch, Power.ON, "reserved", Machine("on"))
+    assert result["diff"] == {"before": "n1: on\n", "after": "n1: on (power cycle)\n"}
+    assert result["power"] == {"n1": {"before": "on", "after": "on"}}
+
+
+def test_one_node_by_its_own_options() -> None:
+    one = {"address": "10.0.0.1", "username": "u", "password": "p", "port": 6230, "nodes": None, "name": None}
+    assert inline_nodes(one) == [Access("10.0.0.1", "10.0.0.1", "u", "p", 6230)]
+
+
+def test_nodes_given_twice_are_refused() -> None:
+    node = {"name": "n1", "address": "10.0.0.1", "username": "u", "password": "p"}
+    with pytest.raises(ProvisionError, match="n1 is given twice"):
+        inline_nodes({"nodes": [node, {**node, "address": "10.0.0.2"}]})
