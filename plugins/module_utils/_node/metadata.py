@@ -33,17 +33,18 @@ def parse(text: bytes, source: str) -> Any:
 
 def check_depth(document: Any, source: str) -> None:
     """Raise NodeError when containers lie more than MAX_DEPTH levels deep."""
-    level: list[Any] = [document]
-    for _ in range(MAX_DEPTH + 1):
-        level = [
-            child
-            for container in level
-            if isinstance(container, (dict, list))
-            for child in (container.values() if isinstance(container, dict) else container)
-        ]
+    level = _containers([document])
+    for _ in range(MAX_DEPTH):
         if not level:
             return
-    raise NodeError(f"{source} is nested more than {MAX_DEPTH} levels deep")
+        children = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [child for values in children for child in _containers(values)]
+    if level:
+        raise NodeError(f"{source} is nested more than {MAX_DEPTH} levels deep")
+
+
+def _containers(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if isinstance(value, (dict, list))]
 
 
 def read_files(paths: Iterable[Any]) -> list[Any]:
