@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.follow import Follower, failure
+
+PLAN = "a" * 64
+
+
+def follower(count: int = 2, stage: str = "reserved", target: str = "booted") -> Follower:
+    servers = {f"s{number}": {"node": f"n{number}", "stage": stage, "cause": ""} for number in range(count)}
+    return Follower("cloud", PLAN, target, servers, 0.0)
+
+
+def event(server: str, stage: str, time: float = 1000.0, **fields: Any) -> str:
+    return json.dumps({"stack": "cloud", "plan": PLAN, "server": server, "stage": stage, "time": time, **fields}) + "\n"
+
+
+def test_from_reserved_to_booted() -> None:
+    following = follower()
+    assert following.lines([]) == ["s0  n0       reserved", "s1  n1       reserved"]
+    changed = following.feed(
+        event("s0", "pxe") + event("s0", "writing", 1004.0, percent=42.4, rate=12.5 * 1024**2), 1.0
+    )
+    assert [follow.server for follow in changed] == ["s0"]
+    assert following.lines(changed) == ["s0  n0       writing 42 % 12.5 MiB/s"]
+    assert following.lines([]) == []
+    assert following.feed(event("s0", "writing", percent=43.0), 2.0) == []
+    assert following.lines([]) == ["s0  n0       writing 43 %"]
+    following.feed(event("s0", "written", 1014.5) + event("s0", "booted", 1040.0), 3.0)
+    assert following.servers["s0"].seconds() == {"pxe": 4.0, "writing": 10.5, "written": 25.5}
+    assert [follow.server for follow in following.pending()] == ["s1"]
+    following.feed(event("s1", "failed", cause="no disk"), 4.0)
+    assert (following.pending(), [follow.cause for follow in following.failed()]) == ([], ["no disk"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "not json\n",
+        "[]\n",
+        "{}\n",
+        '"x"\n',
+        event("unknown", "booted"),
+        event("s0", "booted").replace(PLAN, "b" * 64),
+        event("s0", "booted").replace('"cloud"', '"other"'),
+        event("s0", "booted").replace("1000.0", '"soon"'),
+    ],
+)
+def test_what_is_not_ours_is_passed_over(line: str) -> None:
+    following = follower()
+    assert following.feed(line + event("s1", "pxe"), 1.0) == [following.servers["s1"]]
+    assert following.servers["s0"].stage == "reserved"
+
+
+def test_silent_and_overdue() -> None:
+    following = follower(4)
+    following.feed(event("s0", "writing") + event("s1", "failed") + event("s2", "booted"), 5.0)
+    assert following.silent() == ["s1", "s3"]
+    assert [follow.server for follow in following.overdue(11.0, 10.0)] == ["s3"]
+    assert [follow.server for follow in following.overdue(16.0, 10.0)] == ["s0", "s3"]
+
+
+@pytest.mark.parametrize("stage", ["booted", "configured", "healthy"])
+def test_further_than_the_target_is_done(stage: str) -> None:
+    assert follower(stage=stage).pending() == []
+
+
+def test_many_servers_show_changes_and_one_summary() -> None:
+    following = follower(17, "writing")
+    changed = following.feed(event("s3", "failed", cause="no disk") + event("s4", "writing", percent=50), 1.0)
+    assert following.lines(changed) == [
+        "s3   n3       failed - no disk",
+        "17 servers: 16 writing, 1 failed, 50 % of what is being written",
+    ]
+    assert following.lines([]) == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "cause", "told"),
+    [
+        ("powered", "nothing was heard of it for 9 s", "it has not asked for its boot script: nothing was heard"),
+        ("failed", "", "two disks match"),
+        ("writing", "", "its deploy ramdisk has stopped to report: two disks match"),
+    ],
+)
+def test_a_failure_says_what_to_do(stage: str, cause: str, told: str) -> None:
+    follow = follower().servers["s0"]
+    follow.stage, follow.cause = stage, "two disks match"
+    entry = failure(follow, cause, {"address": "10.0.0.9", "port": None})
+    assert (entry["node"], entry["operation"]) == ("s0 (n0)", f"stage {stage}")
+    assert entry["cause"].startswith(told)
+    assert "ipmitool -I lanplus -H 10.0.0.9 -p 623" in entry["next_step"]
+    assert "tripleo.cloud.deploy again" in entry["next_step"]

@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
+from ansible_collections.tripleo.cloud.plugins.module_utils._run import config, serve, service
+
+PATH = "b" * 64
+KEY = "ssh-ed25519 " + "A" * 68
+
+
+def test_switch_leaves_nothing_that_writes(tmp_path: Path) -> None:
+    state, served = os.fspath(tmp_path), tmp_path / "serve" / PATH
+    served.mkdir(parents=True)
+    image = tmp_path / "disk.zst"
+    image.write_text("image")
+    os.link(image, served / "disk.zst")
+    for name in ("boot.ipxe", "kernel", "ramdisk", "deploy.json", "manifest.json"):
+        (served / name).write_text("deploy")
+    assert not serve.switched(state, PATH)
+    for _ in range(2):
+        serve.switch(state, PATH)
+        assert sorted(os.listdir(served)) == ["boot.ipxe", "go"]
+        assert serve.switched(state, PATH)
+    assert (served / "boot.ipxe").read_text().startswith("#!ipxe")
+    assert "kernel" not in (served / "boot.ipxe").read_text()
+    assert all(path.stat().st_mode & 0o777 == 0o644 for path in served.iterdir())
+    assert image.read_text() == "image"
+
+
+def test_pin_replaces_the_keys_of_these_addresses_only(tmp_path: Path) -> None:
+    state, other = os.fspath(tmp_path), KEY.replace("A", "B")
+    serve.pin(state, "cloud", ["10.0.0.1", "10.0.0.2"], KEY)
+    serve.pin(state, "cloud", ["10.0.0.3"], KEY)
+    serve.pin(state, "cloud", ["10.0.0.1"], other)
+    known = tmp_path / "secrets" / "cloud" / "known_hosts"
+    assert known.read_text().splitlines() == [f"10.0.0.2 {KEY}", f"10.0.0.3 {KEY}", f"10.0.0.1 {other}"]
+    assert known.stat().st_mode & 0o777 == 0o600
+
+
+def test_remove(tmp_path: Path) -> None:
+    for name in ("serve", "reports"):
+        (tmp_path / name / PATH).mkdir(parents=True)
+        (tmp_path / name / PATH / "file").touch()
+    for _ in range(2):
+        serve.remove(os.fspath(tmp_path), PATH)
+    assert [*(tmp_path / "serve").iterdir(), *(tmp_path / "reports").iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "authority"),
+    [("listen 10.1.2.1:8088 backlog=4096;", "10.1.2.1:8088"), ("  listen [fd00::1]:80;", "[fd00::1]:80")],
+)
+def test_boot_server(tmp_path: Path, line: str, authority: str) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "dnsmasq.conf").touch()
+    with pytest.raises(TripleoError, match=r"nginx.conf does not exist.*tripleo\.cloud\.prepare"):
+        config.boot_server(os.fspath(tmp_path))
+    (tmp_path / "etc" / "nginx.conf").write_text(f"server {{\n    {line}\n}}\n")
+    assert config.boot_server(os.fspath(tmp_path)).authority == authority
+    (tmp_path / "etc" / "nginx.conf").write_text("server {}\n")
+    with pytest.raises(TripleoError, match="listen ADDRESS:PORT"):
+        config.boot_server(os.fspath(tmp_path))
+
+
+def reap(child: service.Service) -> None:
+    pid = child.pid
+    assert pid is not None
+    assert child.ended(pid, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def test_a_service_that_keeps_ending_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(service.time, "monotonic", lambda: now[0])
+    child = service.Service("dnsmasq", ["sh", "-c", "echo port 67 failed: in use; exit 2"], os.fspath(tmp_path / "log"))
+    for _ in range(service.MOST_STARTS):
+        child.start()
+        reap(child)
+        child.start()
+        assert child.pid is None, "it is not started again at once"
+        now[0] += 1.1
+    child.start()
+    assert child.report()["error"] == "dnsmasq ended 3 times: port 67 failed: in use"
+    child.stop()
+    child.start()
+    assert child.pid is not None
+    reap(child)
+
+
+def test_a_service_that_ends_once_is_started_again(tmp_path: Path) -> None:
+    child = service.Service("nginx", ["sleep", "60"], os.fspath(tmp_path / "log"))
+    child.start()
+    first = child.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    reap(child)
+    time.sleep(1.1)
+    child.start()
+    assert child.report()["running"]
+    assert child.pid != first
+    assert not child.ended(1, 0)
+    child.stop()
+    assert not child.report()["running"]
+
+
+def test_a_program_that_is_missing(tmp_path: Path) -> None:
+    child = service.Service("nginx", ["/nonexistent/nginx"], os.fspath(tmp_path / "log"))
+    child.start()
+    assert "nginx cannot be started" in child.error
