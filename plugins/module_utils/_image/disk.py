@@ -83,11 +83,17 @@ def assemble(tar: str, work: str, *, image: str, build_id: str, size: int, run: 
 
 
 def finish_tree(tree: str, *, image: str, build_id: str, root_uuid: str) -> None:
-    """Write what belongs to this build into the tree: build id, the root's fstab entry, GRUB's menu."""
+    """Write what belongs to this build into the tree: build id, the root's fstab entry, GRUB's menu.
+
+    What would make two servers of one image alike is taken out: SSH host keys and the machine id.
+    """
     for name, mode in (("proc", 0o555), ("sys", 0o555), ("dev/pts", 0o755), ("run", 0o755), ("tmp", 0o1777)):
         path = os.path.join(tree, name)
         os.makedirs(path, exist_ok=True)
         os.chmod(path, mode)
+    for path in glob.glob(os.path.join(glob.escape(tree), "etc", "ssh", "ssh_host_*")):
+        os.unlink(path)
+    _write(tree, "etc/machine-id", "")
     _write(tree, "etc/tripleo-build-id", f"{build_id}\n")
     fstab = os.path.join(tree, "etc/fstab")
     if os.path.isfile(fstab):
