@@ -35,10 +35,12 @@ options:
     elements: str
     default: []
   http_address:
-    description: IP address that the boot services listen on. The default is what C(etc/nginx.conf) in O(state_dir) says.
+    description:
+      - IP address that the boot services listen on, together with O(http_port). The default for both is what
+        C(etc/nginx.conf) in O(state_dir) says.
     type: str
   http_port:
-    description: TCP port that the boot services listen on. The default is what C(etc/nginx.conf) in O(state_dir) says.
+    description: TCP port that the boot services listen on, together with O(http_address).
     type: int
   device:
     description:
@@ -166,10 +168,9 @@ def boot_plan(parameters: dict[str, Any], private: dict[str, Any], check: bool) 
         if all(target.booted for target in chosen):
             return node_summary({}) | {"total": len(chosen)}
         address, port = parameters["http_address"], parameters["http_port"]
-        configured = None if address and port else config.boot_server(state_dir)
         request = Request(
             state_dir=state_dir,
-            boot=BootServer(address or configured.address, port or configured.port),
+            boot=BootServer(address, port) if address else config.boot_server(state_dir),
             ramdisk=parameters["ramdisk"],
             arguments=arguments,
             timeout=parameters["timeout"],
@@ -199,8 +200,10 @@ def main() -> None:
             "persistent": {"type": "bool", "default": False},
             "uefi": {"type": "bool", "default": False},
         },
+        mutually_exclusive=BMC_RULES["mutually_exclusive"],
+        required_one_of=BMC_RULES["required_one_of"],
+        required_together=[("http_address", "http_port"), *BMC_RULES["required_together"]],
         supports_check_mode=True,
-        **BMC_RULES,
     )
     private = load_private(module.params["private_file"])
     os.umask(0o077)
