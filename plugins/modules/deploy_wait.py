@@ -111,7 +111,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import events, launch
-from ansible_collections.tripleo.cloud.plugins.module_utils._run.table import servers_of
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.table import bmcs_of, servers_of
 
 
 def look(given: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +125,12 @@ def look(given: dict[str, Any]) -> dict[str, Any]:
         "total": len(servers),
         "changed_nodes": [],
         "failed_nodes": [],
-        "look": {"offset": offset, "python": sys.executable, "library": launch.install(state_dir)},
+        "look": {
+            "offset": offset,
+            "python": sys.executable,
+            "library": launch.install(state_dir),
+            "bmcs": bmcs_of(state_dir, servers),
+        },
     }
 
 

@@ -91,13 +91,20 @@ class Intake:
         except (ReportError, OSError) as error:
             self._log(f"{entry.node}: the report {clean(name, 100)} is not used: {clean(str(error))}")
         else:
-            self._report(state, boot, entry, report)
+            try:
+                self._report(state, boot, entry, report)
+            except TripleoError as error:
+                self._log(f"{entry.node}: stage {report.stage}: {clean(str(error))}")
         # Last: when the keeper dies before, the next one takes the same report in again, to the same end.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
     def _report(self, state: State, boot: Boot, entry: BootEntry, report: Report) -> None:
         details = report.details
+        record = state.servers(boot.lease.stack).get(entry.server)
+        stage = Stage(record.stage) if record else Stage.RESERVED
+        if stage.is_booted:
+            return
         if report.stage == "ramdisk":
             self._remember(entry.path, report.boot_id)
             state.set_facts(entry.node, {"disks": details["disks"]})
@@ -105,8 +112,7 @@ class Intake:
         elif report.stage == "writing":
             if serve.switched(self._state_dir, entry.path):
                 return
-            record = state.servers(boot.lease.stack).get(entry.server)
-            if record and Stage(record.stage) is Stage.WRITING:
+            if stage is Stage.WRITING:
                 self._event(boot, entry, Stage.WRITING, **details)
             else:
                 self._stage(state, boot, entry, Stage.WRITING, **details)
@@ -133,7 +139,7 @@ class Intake:
     def _finish(self, state: State, boot: Boot) -> None:
         records = state.servers(boot.lease.stack)
         stages = [Stage(records[entry.server].stage) for entry in boot.entries if entry.server in records]
-        if len(stages) < len(boot.entries) or not all(stage in _COMPLETE for stage in stages):
+        if len(stages) < len(boot.entries) or not all(stage.is_booted for stage in stages):
             return
         for entry in boot.entries:
             serve.remove(self._state_dir, entry.path)
@@ -161,9 +167,6 @@ class Intake:
 
     def _save(self) -> None:
         serve.write_file(self._ramdisks, json.dumps(self._boot_ids), 0o600)
-
-
-_COMPLETE = (Stage.BOOTED, Stage.CONFIGURED, Stage.HEALTHY)
 
 
 class AccessLog:

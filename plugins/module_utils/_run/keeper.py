@@ -11,6 +11,7 @@ import json
 import os
 import select
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ class Keeper:
             ["nginx", "-p", self._run, "-e", log["nginx-error.log"], "-c", config.nginx_conf(state_dir)],
             log["nginx.log"],
             [log["nginx-error.log"]],
+            os.path.join(self._run, "nginx.pid"),
         )
         self.services = (self.dnsmasq, self.nginx)
         self._intake = Intake(state_dir, self.log)
@@ -63,7 +65,8 @@ class Keeper:
             service.start()
         try:
             self._intake.scan(boots, self._access.requests())
-        except (TripleoError, OSError) as error:
+        except (TripleoError, OSError, sqlite3.Error) as error:
+            # What could not be taken in stays where it is, for the next round.
             self._fault(str(error))
         self._write_status()
         return True
@@ -130,7 +133,7 @@ class Keeper:
 
 
 def read_status(state_dir: str) -> dict[str, Any]:
-    """What the keeper last said of its services: name -> running, started, error. Empty when it said nothing."""
+    """What the keeper last said of its services: name -> ready, started, error. Empty when it said nothing."""
     with contextlib.suppress(FileNotFoundError), open(os.path.join(state_dir, "run", STATUS), encoding="utf-8") as file:
         status: dict[str, Any] = json.load(file)
         return status

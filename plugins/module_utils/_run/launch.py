@@ -22,7 +22,6 @@ PACKAGE = "ansible_collections.tripleo.cloud.plugins.module_utils"
 ROOMS = ("_boot", "_errors", "_run", "_state")
 READY_SECONDS = 60.0
 END_SECONDS = 20.0
-_SETTLE_SECONDS = 0.3
 SYSTEMD = "/run/systemd/system"
 
 
@@ -82,7 +81,7 @@ def start(state_dir: str) -> None:
                     next_step="free the port or the interface, or correct tripleo_provisioning_address; "
                     f"the logs are in {state_dir}/run",
                 )
-        if status and all(_settled(service) for service in status.values()) and _answers(server.address, server.port):
+        if status and all(service["ready"] for service in status.values()) and _answers(server.address, server.port):
             return
         time.sleep(0.1)
     raise TripleoError(
@@ -158,10 +157,6 @@ def _launch(state_dir: str) -> None:
         time.sleep(0.05)
     # The keeper outlives this process on purpose; nobody waits for it here.
     process.returncode = 0
-
-
-def _settled(service: dict[str, object]) -> bool:
-    return bool(service["running"]) and time.time() - float(str(service["started"])) > _SETTLE_SECONDS
 
 
 def _answers(address: str, port: int) -> bool:

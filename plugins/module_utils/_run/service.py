@@ -18,6 +18,7 @@ from .reports import clean
 MOST_STARTS = 3
 WITHIN_SECONDS = 60.0
 STOP_SECONDS = 5.0
+_READY_SECONDS = 0.4
 # Before it has set up its handlers a service would die of SIGHUP.
 _HANDLES_SIGNALS_SECONDS = 1.0
 _EVIDENCE_BYTES = 8192
@@ -31,14 +32,20 @@ class Service:
     in by whoever reaps the children, because the first process of a PID namespace reaps all.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log: str, words: Sequence[str] = ()) -> None:
-        """arguments: the command. log: the file that has its output. words: further logs to quote from."""
+    def __init__(
+        self, name: str, arguments: Sequence[str], log: str, words: Sequence[str] = (), pid_file: str = ""
+    ) -> None:
+        """arguments: the command. log: the file that has its output. words: further logs to quote from.
+
+        pid_file: written by the service when it listens; without one it counts as ready when it has stayed for a while.
+        """
         self.name = name
         self.error = ""
         self.started = 0.0
         self._arguments = list(arguments)
         self._log = log
         self._logs = [log, *words]
+        self._pid_file = pid_file
         self._process: subprocess.Popen[bytes] | None = None
         self._starts: list[float] = []
         self._hang_up = False
@@ -65,6 +72,7 @@ class Service:
         if self._starts and now - self._starts[-1] < 1.0:
             return
         self._starts.append(now)
+        self._forget_pid_file()
         with open(self._log, "ab") as log:
             try:
                 self._process = subprocess.Popen(self._arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -101,7 +109,21 @@ class Service:
 
     def report(self) -> dict[str, Any]:
         """What others may know of it."""
-        return {"running": self._process is not None, "started": self.started, "error": self.error}
+        return {"ready": self._ready(), "started": self.started, "error": self.error}
+
+    def _ready(self) -> bool:
+        if self._process is None:
+            return False
+        if not self._pid_file:
+            return time.time() - self.started > _READY_SECONDS
+        with contextlib.suppress(OSError), open(self._pid_file, encoding="ascii") as stream:
+            return stream.read().strip() == str(self._process.pid)
+        return False
+
+    def _forget_pid_file(self) -> None:
+        if self._pid_file:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._pid_file)
 
     def _signal(self, number: int) -> None:
         if self._process:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from .._errors import TripleoError
 from .._state.store import State
@@ -41,3 +42,11 @@ def servers_of(state_dir: str, stack: str, plan: str, only: Collection[str]) -> 
             "cause": (current.cause or "") if current else "",
         }
     return table
+
+
+def bmcs_of(state_dir: str, servers: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Any]]:
+    """Address and port of the BMC of each server's node, by the node's name, as far as they are registered."""
+    with State.open(state_dir, read_only=True) as state:
+        nodes = state.nodes()
+    wanted = {server["node"] for server in servers.values()}
+    return {name: dict(node.hardware.get("bmc") or {}) for name, node in nodes.items() if name in wanted}

@@ -103,11 +103,23 @@ def test_a_service_that_ends_once_is_started_again(tmp_path: Path) -> None:
     reap(child)
     time.sleep(1.1)
     child.start()
-    assert child.report()["running"]
+    assert child.pid is not None
     assert child.pid != first
     assert not child.ended(1, 0)
     child.stop()
-    assert not child.report()["running"]
+    assert (child.pid, child.report()["ready"]) == (None, False)
+
+
+def test_a_service_is_ready_when_it_says_so(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    pid_file.write_text("1\n")
+    child = service.Service("nginx", ["sleep", "60"], os.fspath(tmp_path / "log"), pid_file=os.fspath(pid_file))
+    child.start()
+    assert not pid_file.exists()
+    assert not child.report()["ready"]
+    pid_file.write_text(f"{child.pid}\n")
+    assert child.report()["ready"]
+    child.stop()
 
 
 def test_a_program_that_is_missing(tmp_path: Path) -> None:

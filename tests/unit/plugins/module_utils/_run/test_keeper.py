@@ -1,0 +1,217 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The real keeper with the real dnsmasq and nginx, configured by the role's templates, on a network of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
+from ansible_collections.tripleo.cloud.plugins.module_utils._run import launch, lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.keeper import alive, read_status
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
+
+TEMPLATES = Path(__file__).parents[5].joinpath("roles/deployment_cloud/templates")
+PLAN, PATH, TOKEN, BUILD = "a" * 64, "b" * 64, "c" * 64, "d" * 32
+MAC = "52:54:00:aa:bb:01"
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("nginx") or not shutil.which("dnsmasq"),
+    reason="needs root, dnsmasq and nginx (the role deployment_cloud installs them)",
+)
+
+
+def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=check, capture_output=True, text=True)
+
+
+def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.1)
+    return value
+
+
+class Site:
+    def __init__(self, state: Path, interface: str, address: str) -> None:
+        self.dir, self.path, self.interface, self.address = os.fspath(state), state, interface, address
+        self.url = f"http://{address}:8088/{PATH}"
+        variables = {
+            "deployment_cloud_state_dir": self.dir,
+            "deployment_cloud_provisioning_interface": interface,
+            "deployment_cloud_provisioning_address": address,
+            "deployment_cloud_provisioning_cidr": f"{address[:-1]}0/24",
+            "deployment_cloud_http_port": 8088,
+            "deployment_cloud_router_advertisements": True,
+        }
+        environment = jinja2.Environment(undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(TEMPLATES))
+        environment.filters["bool"] = bool
+        for name in ("etc", "run", f"serve/{PATH}"):
+            (state / name).mkdir(parents=True)
+        state.chmod(0o700)
+        for name in ("dnsmasq.conf", "nginx.conf"):
+            text = environment.get_template(f"{name}.j2").render(variables, ansible_managed="by a test")
+            (state / "etc" / name).write_text(text)
+        for name in ("boot.ipxe", "disk.zst", "deploy.json"):
+            (state / "serve" / PATH / name).write_text(name)
+            (state / "serve" / PATH / name).chmod(0o644)
+        server = {"name": "s0", "node": "n0", "action": "create", "networks": {"ctlplane": [f"{address[:-1]}10"]}}
+        with State.open(self.dir) as store:
+            store.register({"n0": {}})
+            store.store_plan({"stack": "cloud", "serial": 1, "hash": PLAN, "servers": {"Server": server}}, 0, [])
+        entry = {
+            "node": "n0",
+            "mac": MAC,
+            "address": f"{address[:-1]}10",
+            "path": PATH,
+            "token_sha256": hashlib.sha256(TOKEN.encode()).hexdigest(),
+            "build_id": BUILD,
+            "switched": False,
+        }
+        (state / "run" / "cloud.boot.json").write_text(json.dumps({"plan": PLAN, "servers": {"s0": entry}}))
+
+    def start(self, run_id: str = "r1") -> None:
+        lease.acquire(self.dir, "cloud", PLAN, "a test", run_id, True)
+        launch.start(self.dir)
+
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> int:
+        asked = urllib.request.Request(f"{self.url}{path}", data=body, method=method, headers=headers)
+        try:
+            with urllib.request.urlopen(asked, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def report(self, number: int, stage: str, **fields: Any) -> int:
+        body = {"token": TOKEN, "plan": PLAN, "server": "s0", "boot_id": "boot", "number": number, "stage": stage}
+        return self.request("PUT", f"/report/boot-{number}.json", json.dumps({**body, **fields}).encode())
+
+    def stage(self) -> str:
+        with State.open(self.dir, read_only=True) as store:
+            return store.servers("cloud")["s0"].stage
+
+    def processes(self) -> list[str]:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if self.dir in words:
+                found.append(words)
+        return found
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    number = int(hashlib.sha256(os.fspath(tmp_path).encode()).hexdigest(), 16) % 250
+    interface, peer, namespace = f"tclt{number}", f"tclp{number}", f"tcl-test-{number}"
+    run("ip", "netns", "add", namespace)
+    try:
+        run("ip", "link", "add", interface, "type", "veth", "peer", "name", peer, "netns", namespace)
+        run("ip", "address", "add", f"198.18.{number}.1/24", "dev", interface)
+        run("ip", "link", "set", interface, "up")
+        run("ip", "-n", namespace, "link", "set", peer, "up")
+        site = Site(tmp_path / "state", interface, f"198.18.{number}.1")
+        yield site
+        for held in lease.leases(site.dir):
+            lease.release(site.dir, held.stack, held.run_id)
+        until(lambda: not site.processes())
+    finally:
+        run("ip", "netns", "delete", namespace)
+
+
+def dhcp(site: Site, mac: str) -> dict[str, str]:
+    """What an iPXE client with this MAC address gets; empty when nobody answers."""
+    number = site.interface[4:]
+    peer, namespace = f"tclp{number}", f"tcl-test-{number}"
+    run("ip", "-n", namespace, "link", "set", peer, "down")
+    run("ip", "-n", namespace, "link", "set", peer, "address", mac)
+    run("ip", "-n", namespace, "link", "set", peer, "up")
+    script = site.path / "script"
+    script.write_text('#!/bin/sh\n[ "$1" = bound ] && env\nexit 0\n')
+    script.chmod(0o755)
+    client = ["busybox", "udhcpc", "-f", "-n", "-q", "-t", "3", "-T", "1", "-i", peer, "-s", os.fspath(script)]
+    done = run("ip", "netns", "exec", namespace, *client, "-O", "bootfile", "-x", f"77:{b'iPXE'.hex()}", check=False)
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+
+
+def test_dhcp_answers_nodes_of_the_plan_only(site: Site) -> None:
+    site.start()
+    answer = dhcp(site, MAC)
+    assert (answer["ip"], answer["bootfile"]) == (f"{site.address[:-1]}10", f"{site.url}/boot.ipxe")
+    assert dhcp(site, "52:54:00:aa:bb:02") == {}
+
+
+def test_http_from_the_first_file_to_booted(site: Site) -> None:
+    site.start()
+    assert site.request("GET", "/boot.ipxe") == 200
+    until(lambda: site.stage() == "pxe")
+    assert site.request("GET", "/disk.zst", Range="bytes=0-3") == 206
+    assert [site.request("GET", path) for path in ("/", "", "/../", "/report/", "/report/boot-1.json")] == [
+        404, 404, 404, 404, 403
+    ]  # fmt: skip
+    assert [site.request("PUT", "/boot.ipxe", b"x"), site.request("DELETE", "/boot.ipxe")] == [403, 403]
+    assert site.request("PUT", "/report/boot-9.json", b"x" * (1 << 20) + b"x") == 413
+    assert site.report(1, "ramdisk", disks=[]) == 201
+    until(lambda: site.stage() == "ramdisk")
+    assert site.request("GET", "/go") == 404
+    site.report(2, "written", ssh_host_key="ssh-ed25519 " + "A" * 68)
+    until(lambda: site.request("GET", "/go") == 200)
+    assert [site.request("GET", path) for path in ("/deploy.json", "/disk.zst", "/boot.ipxe")] == [404, 404, 200]
+    site.report(3, "failed", cause="gone wrong")
+    until(lambda: site.stage() == "failed")
+
+
+def test_a_crashed_service_comes_back_and_all_end_with_the_lease(site: Site) -> None:
+    site.start()
+    log = site.path / "run" / "keeper.log"
+    for pid in Path("/proc").glob("[0-9]*"):
+        words = (pid / "cmdline").read_bytes() if (pid / "cmdline").exists() else b""
+        if words.startswith(b"dnsmasq\0") and site.dir.encode() in words:
+            os.kill(int(pid.name), signal.SIGKILL)
+    until(lambda: "dnsmasq ended with -9" in log.read_text())
+    until(lambda: read_status(site.dir)["dnsmasq"]["ready"])
+    lease.acquire(site.dir, "staging", PLAN, "a test", "r2", True)
+    lease.release(site.dir, "cloud", "r1")
+    assert launch.wait_end(site.dir) is False
+    lease.release(site.dir, "staging", "r2")
+    assert launch.wait_end(site.dir) is True
+    until(lambda: not site.processes())
+
+
+def test_a_killed_keeper_leaves_nothing(site: Site) -> None:
+    site.start()
+    os.kill(int((site.path / "keeper.pid").read_text()), signal.SIGKILL)
+    until(lambda: not site.processes() and not alive(site.dir))
+    launch.start(site.dir)
+    assert site.request("GET", "/boot.ipxe") == 200
+
+
+def test_a_port_in_use_is_named(site: Site) -> None:
+    with socket.create_server((site.address, 8088)), pytest.raises(TripleoError) as error:
+        site.start()
+    assert f"{site.address}:8088" in str(error.value)
+    assert "Address already in use" in str(error.value)
+
+
+def test_without_prepare(site: Site) -> None:
+    (site.path / "etc" / "nginx.conf").unlink()
+    with pytest.raises(TripleoError, match=r"tripleo\.cloud\.prepare"):
+        site.start()
