@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "_node": set(),
     "_plan": {"_heat", "_errors"},
     "_provision": {"_bmc", "_boot", "_errors", "_image", "_plan", "_run", "_state"},
+    "_push": {"_errors", "_node", "_run", "_state"},
     "_run": {"_boot", "_errors", "_state"},
     "_state": {"_errors"},
 }

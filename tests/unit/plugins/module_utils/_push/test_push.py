@@ -1,0 +1,334 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pushes to real sshd processes on loopback addresses; each address is a node with a root of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
+from ansible_collections.tripleo.cloud.plugins.module_utils._node_zipapp import build_zipapp
+from ansible_collections.tripleo.cloud.plugins.module_utils._push import deliver
+from ansible_collections.tripleo.cloud.plugins.module_utils._push.errors import PushError
+from ansible_collections.tripleo.cloud.plugins.module_utils._push.record import StateRecorder
+from ansible_collections.tripleo.cloud.plugins.module_utils._push.ssh import Access
+from ansible_collections.tripleo.cloud.plugins.module_utils._push.targets import Target, targets
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
+
+SSHD = "/usr/sbin/sshd"
+STACK = "cloud"
+SECRET = "Heifs23jk3"
+pytestmark = pytest.mark.skipif(not Path(SSHD).exists(), reason="needs Debian's openssh-server")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Cloud:
+    """A state directory with a plan, and an sshd that plays every node at its own loopback address."""
+
+    def __init__(self, folder: Path, servers: int = 3) -> None:
+        self.folder = folder
+        self.state_dir = folder / "state"
+        self.port = free_port()
+        self.names = [f"server-{number}" for number in range(servers)]
+        self.addresses = {name: f"127.0.1.{number + 1}" for number, name in enumerate(self.names)}
+        secrets = self.state_dir / "secrets" / STACK
+        secrets.mkdir(parents=True)
+        for path in (secrets / "ssh_key", folder / "host_key"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+        self.known_hosts = secrets / "known_hosts"
+        self.pin((folder / "host_key.pub").read_text())
+        build_zipapp(str(folder / "node-agent.pyz"))
+        self.make_agent()
+        self.make_plan({"mysql": {"root-password": "%{secret:Mysql#1}"}})
+        for name in self.names:
+            node = self.node(name)
+            for path, text in (
+                ("templates/etc/app.conf", "password = {{mysql.root-password}}\n"),
+                ("phases/post-configure.d/50-app", "#!/bin/sh\necho run >> $NODE_AGENT_STATE/runs\n"),
+                ("phases/health.d/app", "#!/bin/sh\ntest ! -e $NODE_AGENT_STATE/sick\n"),
+            ):
+                (node / path).parent.mkdir(parents=True, exist_ok=True)
+                (node / path).write_text(text)
+                (node / path).chmod(0o755 if text.startswith("#!") else 0o644)
+        self.sshd: subprocess.Popen[bytes] | None = None
+
+    def node(self, name: str) -> Path:
+        return self.folder / "nodes" / self.addresses[name]
+
+    def pin(self, public_key: str) -> None:
+        lines = [f"[{address}]:{self.port} {public_key.strip()}\n" for address in self.addresses.values()]
+        self.known_hosts.write_text("".join(lines))
+
+    def make_agent(self) -> None:
+        script = f"""#!/bin/bash
+set -- "$1" $SSH_CONNECTION
+node={self.folder}/nodes/$4
+export NODE_AGENT_ROOT=$node/root NODE_AGENT_CACHE=$node/cache NODE_AGENT_STATE=$node/state NODE_AGENT_LOG=$node/log
+export NODE_AGENT_LOCK=$node/lock OS_CONFIG_APPLIER_TEMPLATES=$node/templates OS_REFRESH_CONFIG_BASE_DIR=$node/phases
+mkdir -p $node/state
+echo "$1" >> $node/calls
+exec /usr/bin/python3 -IS {self.folder}/node-agent.pyz "$1"
+"""
+        (self.folder / "node-agent").write_text(script)
+        (self.folder / "node-agent").chmod(0o755)
+
+    def make_plan(self, document: Any) -> None:
+        text = json.dumps(document).encode()
+        sha256 = hashlib.sha256(text).hexdigest()
+        (self.state_dir / "documents").mkdir(exist_ok=True)
+        (self.state_dir / "documents" / f"{sha256}.json").write_bytes(text)
+        with State.open(str(self.state_dir)) as state:
+            record = state.stack(STACK)
+            serial = record.serial if record else 0
+            self.plan = {
+                "stack": STACK,
+                "serial": serial + 1,
+                "hash": f"hash-{serial + 1}",
+                "servers": {
+                    f"{name}.Server": {
+                        "name": name,
+                        "node": f"node-{name}",
+                        "networks": {"ctlplane": [self.addresses[name]]},
+                        "metadata": f"sha256:{sha256}",
+                        "documents": [["again", f"sha256:{sha256}"]],
+                        "action": "keep" if serial else "create",
+                    }
+                    for name in self.names
+                },
+            }
+            state.register({f"node-{name}": {} for name in self.names})
+            state.store_plan(self.plan, serial, [])
+            if not serial:
+                for name in self.names:
+                    state.set_stage(STACK, name, "booted", plan=self.plan["hash"])
+
+    def start(self) -> None:
+        Path("/run/sshd").mkdir(exist_ok=True)
+        config = self.folder / "sshd_config"
+        listen = "".join(f"ListenAddress {address}:{self.port}\n" for address in self.addresses.values())
+        config.write_text(
+            f"{listen}HostKey {self.folder}/host_key\nAuthorizedKeysFile {self.state_dir}/secrets/{STACK}/ssh_key.pub\n"
+            "StrictModes no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nUsePAM no\n"
+            f"PidFile {self.folder}/sshd.pid\nMaxStartups 200\n"
+        )
+        self.sshd = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=subprocess.DEVNULL)
+
+    def stop(self) -> None:
+        if self.sshd:
+            self.sshd.terminate()
+            self.sshd.wait()
+
+    def fill(self, document: Any) -> Any:
+        return json.loads(
+            json.dumps(document).replace("%{secret:Mysql#1}", SECRET).replace("%{secret:Mysql#2}", "other-1")
+        )
+
+    def access(self, **changes: Any) -> Access:
+        options = {"port": self.port, "agent": str(self.folder / "node-agent"), "connect_seconds": 20.0, **changes}
+        return Access.of_stack(str(self.state_dir), STACK, **options)
+
+    def targets(self, *only: str) -> list[Target]:
+        with State.open(str(self.state_dir), read_only=True) as state:
+            return targets(str(self.state_dir), self.plan, state.servers(STACK), only)
+
+    def deliver(self, *only: str, alive: Any = lambda: None, access: Access | None = None, **options: Any) -> Any:
+        settings = deliver.Settings(access=access or self.access(), fill=self.fill, health_seconds=0.1, **options)
+        with State.open(str(self.state_dir)) as state:
+            recorder = StateRecorder(state, STACK, str(self.plan["hash"]), "run-1")
+            outcomes = deliver.deliver(self.targets(*only), settings, recorder, alive)
+        return {outcome.target.server: outcome for outcome in outcomes}
+
+    def record(self, name: str) -> Any:
+        with State.open(str(self.state_dir), read_only=True) as state:
+            return state.servers(STACK)[name]
+
+    def calls(self, name: str) -> list[str]:
+        path = self.node(name) / "calls"
+        lines = path.read_text().split() if path.exists() else []
+        path.write_text("")
+        return lines
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.state_dir / "events.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[Cloud]:
+    made = Cloud(tmp_path)
+    yield made
+    made.stop()
+
+
+def test_from_booted_to_healthy_and_only_what_differs_is_touched_again(cloud: Cloud) -> None:
+    cloud.start()
+    first = cloud.deliver()
+    assert [outcome.error for outcome in first.values()] == [None, None, None]
+    assert all(outcome.pushed and outcome.changed for outcome in first.values())
+    for name in cloud.names:
+        assert (cloud.node(name) / "root/etc/app.conf").read_text() == f"password = {SECRET}\n"
+        record = cloud.record(name)
+        assert (record.stage, record.cause, len(record.config_digest)) == ("healthy", None, 64)
+        assert cloud.calls(name) == ["push"]
+    stages = [event["stage"] for event in cloud.events() if event["server"] == "server-0"]
+    assert stages[0] == "booted" and stages[-2:] == ["configured", "healthy"]
+    assert "post-configure/50-app" in [event.get("step") for event in cloud.events()]
+
+    second = cloud.deliver()
+    assert not any(outcome.pushed or outcome.changed or outcome.error for outcome in second.values())
+    assert [cloud.calls(name) for name in cloud.names] == [["status"]] * 3
+
+    (cloud.node("server-1") / "root/etc/app.conf").write_text("by hand\n")
+    (cloud.node("server-2") / "state/sick").write_text("")
+    preview = cloud.deliver(check=True)
+    assert [outcome.changed for outcome in preview.values()] == [False, True, True]
+    assert "app.conf" in preview["server-1"].reason and "not healthy: app" in preview["server-2"].reason
+    assert (cloud.node("server-1") / "root/etc/app.conf").read_text() == "by hand\n"
+    (cloud.node("server-2") / "phases/post-configure.d/50-app").write_text("#!/bin/sh\nrm $NODE_AGENT_STATE/sick\n")
+    third = cloud.deliver()
+    assert [outcome.changed for outcome in third.values()] == [False, True, True]
+    assert (cloud.node("server-1") / "root/etc/app.conf").read_text() == f"password = {SECRET}\n"
+    assert cloud.record("server-2").stage == "healthy"
+
+
+def test_a_rotated_secret_is_pushed_and_no_secret_is_stored(cloud: Cloud) -> None:
+    cloud.start()
+    cloud.deliver()
+    cloud.make_plan({"mysql": {"root-password": "%{secret:Mysql#2}"}})
+    outcomes = cloud.deliver("server-0")
+    assert list(outcomes) == ["server-0"] and outcomes["server-0"].changed
+    assert (cloud.node("server-0") / "root/etc/app.conf").read_text() == "password = other-1\n"
+    shutil.rmtree(cloud.state_dir / "secrets")
+    for path in cloud.state_dir.rglob("*"):
+        if path.is_file():
+            assert SECRET.encode() not in path.read_bytes() and b"other-1" not in path.read_bytes(), path
+
+
+def test_a_node_that_fails_does_not_stop_the_others_and_is_tried_again(cloud: Cloud) -> None:
+    cloud.start()
+    script = cloud.node("server-1") / "phases/post-configure.d/50-app"
+    good = script.read_text()
+    script.write_text(f"#!/bin/sh\necho because {SECRET} is wrong\nexit 3\n")
+    outcomes = cloud.deliver()
+    error = outcomes["server-1"].error
+    assert error.node == "server-1" and error.operation == "post-configure.d/50-app"
+    assert "status 3: because" in error.message and SECRET not in str(error)
+    assert [outcomes[name].error for name in ("server-0", "server-2")] == [None, None]
+    record = cloud.record("server-1")
+    assert record.stage == "booted" and "status 3" in record.cause
+    assert cloud.events()[-1]["stage"] in ("failed", "healthy")
+    assert SECRET not in (cloud.state_dir / "events.jsonl").read_text()
+    script.write_text(good)
+    outcomes = cloud.deliver()
+    assert [outcome.pushed for outcome in outcomes.values()] == [False, True, False]
+    assert cloud.record("server-1").stage == "healthy" and cloud.record("server-1").cause is None
+
+
+def test_a_service_that_stays_sick_leaves_its_server_configured(cloud: Cloud) -> None:
+    cloud.start()
+    (cloud.node("server-0") / "state").mkdir()
+    (cloud.node("server-0") / "state/sick").write_text("")
+    outcome = cloud.deliver("server-0")["server-0"]
+    assert outcome.error.operation == "health" and "app" in outcome.error.message
+    assert cloud.record("server-0").stage == "configured"
+
+
+def test_sshd_that_starts_late_is_waited_for(cloud: Cloud) -> None:
+    process = subprocess.Popen(["sleep", "1"])
+    started = False
+
+    def alive() -> None:
+        nonlocal started
+        if not started and process.poll() is not None:
+            cloud.start()
+            started = True
+
+    assert cloud.deliver("server-0", alive=alive)["server-0"].error is None
+
+
+def test_a_server_that_never_answers(cloud: Cloud) -> None:
+    error = cloud.deliver("server-0", access=cloud.access(connect_seconds=1.0))["server-0"].error
+    assert "no answer from 127.0.1.1" in error.message and "Connection refused" in error.message
+    assert cloud.record("server-0").stage == "booted"
+
+
+def test_another_host_key_is_refused_at_once(cloud: Cloud) -> None:
+    cloud.pin((cloud.state_dir / "secrets" / STACK / "ssh_key.pub").read_text())
+    cloud.start()
+    wait_for(cloud)
+    outcomes = cloud.deliver(access=cloud.access(connect_seconds=600.0))
+    assert all("host key" in outcome.error.message for outcome in outcomes.values())
+    assert cloud.calls("server-0") == []
+
+
+def test_a_server_that_does_not_know_the_key(cloud: Cloud) -> None:
+    cloud.start()
+    wait_for(cloud)
+    (cloud.state_dir / "secrets" / STACK / "ssh_key.pub").write_text("")
+    error = cloud.deliver("server-0", access=cloud.access(connect_seconds=600.0))["server-0"].error
+    assert "does not accept the stack's SSH key" in error.message
+
+
+def wait_for(cloud: Cloud) -> None:
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.1.1", cloud.port)) == 0:
+                return
+        time.sleep(0.05)
+
+
+def test_an_image_without_an_agent(cloud: Cloud) -> None:
+    cloud.start()
+    error = cloud.deliver("server-0", access=cloud.access(agent="/nonexistent/agent"))["server-0"].error
+    assert "status 127" in error.message and "element node-agent" in error.next_step
+
+
+def test_a_server_that_hangs_ends_at_its_limit(cloud: Cloud) -> None:
+    cloud.start()
+    (cloud.node("server-0") / "phases/post-configure.d/50-app").write_text("#!/bin/sh\nsleep 60\n")
+    outcome = cloud.deliver("server-0", node_seconds=1.0)["server-0"]
+    assert "killed at the time limit" in outcome.error.message
+
+
+def test_a_lost_lease_ends_the_work(cloud: Cloud) -> None:
+    cloud.start()
+    (cloud.node("server-0") / "phases/post-configure.d/50-app").write_text("#!/bin/sh\nsleep 5\n")
+
+    def alive() -> None:
+        raise TripleoError("the lease is lost")
+
+    with pytest.raises(TripleoError, match="the lease is lost"):
+        cloud.deliver("server-0", alive=alive)
+
+
+def test_servers_that_are_not_booted_are_refused_and_previewed(cloud: Cloud) -> None:
+    with State.open(str(cloud.state_dir)) as state:
+        state.set_stage(STACK, "server-0", "writing", plan=str(cloud.plan["hash"]))
+    error = cloud.deliver("server-0")["server-0"].error
+    assert "not booted but writing" in error.message and "deploy" in error.next_step
+    assert cloud.record("server-0").stage == "writing"
+    assert cloud.deliver("server-0", check=True)["server-0"].reason == "it is not booted yet"
+
+
+def test_names_and_documents_are_checked_before_anything_is_done(cloud: Cloud) -> None:
+    with pytest.raises(PushError, match="no server nonsense"):
+        cloud.targets("nonsense")
+    (document,) = (cloud.state_dir / "documents").iterdir()
+    document.write_text("{}")
+    with pytest.raises(PushError, match="changed after it was written"):
+        cloud.targets()
