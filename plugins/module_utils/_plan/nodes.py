@@ -166,7 +166,7 @@ def _shared(entries: list[Any]) -> list[str]:
 def _node(entry: Mapping[str, Any]) -> Node:
     return Node(
         name=entry["name"],
-        bmc=Bmc(**{key: str(value) if key == "address" else value for key, value in entry["bmc"].items()}),
+        bmc=Bmc(**{**entry["bmc"], "address": str(entry["bmc"]["address"])}),
         macs=tuple(str(mac).lower() for mac in entry["macs"]),
         cpus=entry["cpus"],
         memory=entry["memory"],

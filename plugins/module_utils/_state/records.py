@@ -43,7 +43,7 @@ class StackRecord:
 
 @dataclass(frozen=True)
 class ServerRecord:
-    """A server of a stored plan. cause: why it failed, else None. config_digest: of the documents it is healthy with."""
+    """A server of a stored plan. cause: why it failed. config_digest: of the documents that it is healthy with."""
 
     name: str
     path: str

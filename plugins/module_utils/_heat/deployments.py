@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Software configuration: which documents each server gets, with get_input put in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .errors import HeatError
+from .model import Resource
+
+CONFIGS = frozenset({"OS::Heat::StructuredConfig", "OS::Heat::SoftwareConfig"})
+SINGLE = frozenset({"OS::Heat::StructuredDeployment", "OS::Heat::SoftwareDeployment"})
+GROUPS = frozenset({"OS::Heat::StructuredDeploymentGroup", "OS::Heat::SoftwareDeploymentGroup"})
+TYPES = CONFIGS | SINGLE | GROUPS
+SERVERS = frozenset({"OS::Nova::Server", "OS::TripleO::Server", "OS::Heat::DeployedServer"})
+_FOR_DOCUMENTS = ("", "Heat::Ungrouped", "os-apply-config")
+
+
+def gather(resources: Iterable[Resource]) -> dict[str, tuple[tuple[str, Any], ...]]:
+    """Documents of each server by its path, sorted by name; HeatError lists deployments that cannot be."""
+    known = {resource.path: resource for resource in resources}
+    found: dict[str, list[tuple[str, Any]]] = {path: [] for path, one in known.items() if one.type in SERVERS}
+    faults = []
+    for resource in known.values():
+        if resource.type not in SINGLE | GROUPS:
+            continue
+        config = known.get(str(resource.properties.get("config")))
+        if config is None or config.type not in CONFIGS:
+            faults.append(f"{resource.where}: {resource.path}: config is no StructuredConfig or SoftwareConfig")
+            continue
+        if str(config.properties.get("group") or "") not in _FOR_DOCUMENTS:
+            faults.append(f"{config.where}: {config.path}: group {config.properties['group']!r} is not supported yet")
+            continue
+        for server in _servers(resource):
+            if server not in found:
+                faults.append(f"{resource.where}: {resource.path}: {server!r} is no server of this stack")
+                continue
+            name = str(resource.properties.get("name") or config.name)
+            found[server].append((name, _document(resource, config, server, faults)))
+    if faults:
+        raise HeatError(faults)
+    return {path: tuple(sorted(documents, key=lambda pair: pair[0])) for path, documents in found.items()}
+
+
+def _servers(resource: Resource) -> list[str]:
+    if resource.type in SINGLE:
+        return [str(resource.properties.get("server"))]
+    servers = resource.properties.get("servers") or {}
+    return [str(server) for server in (servers.values() if isinstance(servers, Mapping) else servers)]
+
+
+def _document(resource: Resource, config: Resource, server: str, faults: list[str]) -> Any:
+    inputs = {str(one.get("name")): one.get("default") for one in config.properties.get("inputs") or []}
+    inputs.update(resource.properties.get("input_values") or {})
+    inputs.setdefault("deploy_server_id", server)
+    inputs.setdefault("deploy_action", "CREATE")
+    inputs.setdefault("deploy_resource_name", resource.name)
+    key = str(resource.properties.get("input_key") or "get_input")
+    missing: set[str] = set()
+    document = _put_in(config.properties.get("config") or {}, key, inputs, missing)
+    if missing and resource.properties.get("input_values_validate") == "STRICT":
+        faults.append(f"{resource.where}: {resource.path}: input {', '.join(sorted(missing))} has no value")
+    return document
+
+
+def _put_in(value: Any, key: str, inputs: Mapping[str, Any], missing: set[str]) -> Any:
+    if isinstance(value, Mapping):
+        if len(value) == 1 and isinstance(value.get(key), str):
+            name = value[key]
+            if name not in inputs:
+                missing.add(name)
+            return inputs.get(name)
+        return {name: _put_in(part, key, inputs, missing) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_put_in(part, key, inputs, missing) for part in value]
+    return value

@@ -1,0 +1,183 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The functions that need nothing but their arguments."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .errors import Fault
+
+
+def text_of(value: Any) -> str:
+    """A value inside a text: maps and lists as JSON, null as nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (dict, list, tuple, bool)):
+        return json.dumps(value)
+    return str(value)
+
+
+def need_list(value: Any, what: str) -> list[Any]:
+    """The value when it is a list, else a Fault."""
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    raise Fault(f"{what} must be a list, not {type(value).__name__}")
+
+
+def need_map(value: Any, what: str) -> dict[Any, Any]:
+    """The value when it is a map, else a Fault."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise Fault(f"{what} must be a map, not {type(value).__name__}")
+
+
+def list_join(arguments: Any) -> str:
+    parts = need_list(arguments, "list_join's argument")
+    if len(parts) < 2:
+        raise Fault("list_join needs a delimiter and a list")
+    delimiter, lists = text_of(parts[0]), parts[1:]
+    items = itertools.chain.from_iterable(need_list([] if part is None else part, "list_join's list") for part in lists)
+    return delimiter.join(text_of(item) for item in items)
+
+
+def str_replace(arguments: Any, strict: bool = False, no_empty: bool = False) -> str:
+    given = need_map(arguments, "str_replace's argument")
+    if set(given) != {"template", "params"}:
+        raise Fault("str_replace needs 'template' and 'params'")
+    template, params = text_of(given["template"]), need_map(given["params"], "str_replace's params")
+    missing = [str(key) for key in params if str(key) not in template] if strict else []
+    if missing:
+        raise Fault(f"str_replace_strict: {', '.join(missing)} not found in the template")
+    if no_empty and any(value in (None, "") for value in params.values()):
+        raise Fault("str_replace_vstrict: a value is empty")
+    # Longest key first, and never inside what was put in already: as Heat does.
+    keys = sorted(map(str, params), key=lambda key: (-len(key), key))
+    return _replace(template, keys, {str(key): text_of(value) for key, value in params.items()})
+
+
+def _replace(text: str, keys: Sequence[str], values: Mapping[str, str]) -> str:
+    if not keys or not text:
+        return text
+    first, rest = keys[0], keys[1:]
+    if not first:
+        return _replace(text, rest, values)
+    return values[first].join(_replace(part, rest, values) for part in text.split(first))
+
+
+def str_split(arguments: Any) -> Any:
+    parts = need_list(arguments, "str_split's argument")
+    if len(parts) not in (2, 3):
+        raise Fault("str_split needs a delimiter, a text and perhaps an index")
+    split = text_of(parts[1]).split(text_of(parts[0]))
+    if len(parts) == 2:
+        return split
+    try:
+        return split[int(parts[2])]
+    except (ValueError, IndexError) as error:
+        raise Fault(f"str_split has no item {parts[2]!r}") from error
+
+
+def digest(arguments: Any) -> str:
+    parts = need_list(arguments, "digest's argument")
+    if len(parts) != 2 or parts[0] not in hashlib.algorithms_available:
+        raise Fault("digest needs an algorithm and a text")
+    return hashlib.new(parts[0], text_of(parts[1]).encode()).hexdigest()
+
+
+def map_merge(arguments: Any) -> dict[Any, Any]:
+    merged: dict[Any, Any] = {}
+    for part in need_list(arguments, "map_merge's argument"):
+        merged.update(need_map({} if part is None else part, "map_merge's item"))
+    return merged
+
+
+def map_replace(arguments: Any) -> dict[Any, Any]:
+    parts = need_list(arguments, "map_replace's argument")
+    if len(parts) != 2:
+        raise Fault("map_replace needs a map and a map with 'keys' and 'values'")
+    changes = need_map(parts[1], "map_replace's second argument")
+    keys, values = changes.get("keys") or {}, changes.get("values") or {}
+    replaced: dict[Any, Any] = {}
+    for key, value in need_map(parts[0], "map_replace's first argument").items():
+        new = keys.get(key, key)
+        if new in replaced:
+            raise Fault(f"map_replace makes the key {new!r} twice")
+        replaced[new] = values.get(value, value) if isinstance(value, (str, int, float, bool)) else value
+    return replaced
+
+
+def list_concat(arguments: Any, unique: bool = False) -> list[Any]:
+    joined: list[Any] = []
+    for part in need_list(arguments, "list_concat's argument"):
+        for item in need_list([] if part is None else part, "list_concat's item"):
+            if not unique or item not in joined:
+                joined.append(item)
+    return joined
+
+
+def contains(arguments: Any) -> bool:
+    parts = need_list(arguments, "contains' argument")
+    if len(parts) != 2:
+        raise Fault("contains needs a value and a list or text")
+    return bool(parts[0] in parts[1])
+
+
+def filter_out(arguments: Any) -> list[Any]:
+    parts = need_list(arguments, "filter's argument")
+    if len(parts) != 2:
+        raise Fault("filter needs the values to take away and a list")
+    unwanted = need_list(parts[0], "filter's values")
+    return [item for item in need_list(parts[1], "filter's list") if item not in unwanted]
+
+
+def make_url(arguments: Any) -> str:
+    given = need_map(arguments, "make_url's argument")
+    unknown = set(given) - {"scheme", "username", "password", "host", "port", "path", "query", "fragment"}
+    if unknown:
+        raise Fault(f"make_url has no {', '.join(sorted(map(str, unknown)))}")
+    user = text_of(given.get("username"))
+    if given.get("password") not in (None, ""):
+        user += ":" + text_of(given["password"])
+    host = text_of(given.get("host"))
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    url = f"{text_of(given['scheme'])}:" if given.get("scheme") else ""
+    if host:
+        url += "//" + (f"{user}@" if user else "") + host
+        url += f":{given['port']}" if given.get("port") not in (None, "") else ""
+    path = text_of(given.get("path"))
+    url += path if not path or path.startswith("/") or not host else f"/{path}"
+    query = given.get("query")
+    if query:
+        url += "?" + (
+            "&".join(f"{key}={text_of(query[key])}" for key in query) if isinstance(query, Mapping) else query
+        )
+    return url + (f"#{given['fragment']}" if given.get("fragment") else "")
+
+
+SIMPLE: dict[str, Callable[[Any], Any]] = {
+    "list_join": list_join,
+    "str_replace": str_replace,
+    "str_replace_strict": lambda arguments: str_replace(arguments, strict=True),
+    "str_replace_vstrict": lambda arguments: str_replace(arguments, strict=True, no_empty=True),
+    "str_split": str_split,
+    "digest": digest,
+    "map_merge": map_merge,
+    "map_replace": map_replace,
+    "list_concat": list_concat,
+    "list_concat_unique": lambda arguments: list_concat(arguments, unique=True),
+    "contains": contains,
+    "filter": filter_out,
+    "make_url": make_url,
+}
+
+# A stand-in is not the secret: these would compute with the wrong value.
+NEEDS_THE_VALUE = frozenset({"digest", "str_split", "contains", "filter", "map_replace", "equals"})
