@@ -188,7 +188,7 @@ def _common(job: Job, build_id: str) -> dict[str, Any]:
 
 def _make_disk(job: Job, settings: Settings, work: str, directory: str, run: commands.Run) -> dict[str, Any]:
     build_id = uuid.uuid4().hex
-    tar = builder.build_tar(
+    tree = builder.build_tree(
         job.spec,
         job.elements,
         paths=settings.paths,
@@ -200,8 +200,9 @@ def _make_disk(job: Job, settings: Settings, work: str, directory: str, run: com
         run=run,
         log_path=settings.log_path(job.spec.name),
     )
-    raw = disk.assemble(tar, work, image=job.spec.name, build_id=build_id, size=job.spec.size, run=run)
+    raw = disk.assemble(tree, work, image=job.spec.name, build_id=build_id, size=job.spec.size, run=run)
     packed = frames.pack(raw.path, directory)
+    os.unlink(raw.path)  # before the stored file is flushed: some file systems would write it out, too
     return {
         **_common(job, build_id),
         "size": packed.size,

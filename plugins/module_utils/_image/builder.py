@@ -19,7 +19,7 @@ _STARTED_RE = re.compile(r"dib-run-parts Running \S*/(?P<phase>[a-z-]+)\.d/(?P<s
 _COMPLETED_RE = re.compile(r"dib-run-parts (?P<script>\S+) completed$")
 
 
-def build_tar(
+def build_tree(
     spec: ImageSpec,
     found: Sequence[Element],
     *,
@@ -32,7 +32,7 @@ def build_tar(
     run: Run,
     log_path: str,
 ) -> str:
-    """Run the elements of a disk image; returns the path of the root file system's tar below ``work``.
+    """Run the elements of a disk image; returns the folder below ``work`` that is its root file system.
 
     cache: folder for what builds share. Raises ImageError that names element, phase and script, with the log's end.
     """
@@ -48,8 +48,10 @@ def build_tar(
     variables = {name: os.path.join(work, folder) for name, folder in folders.items()}
     for folder in (*variables.values(), own_cache, os.path.join(cache, "base")):
         os.makedirs(folder, exist_ok=True)
+    tree = os.path.join(work, "tree")
     variables.update(
         {
+            "TRIPLEO_TREE": tree,
             "USER": "root",
             "ARCH": spec.arch,
             "ELEMENTS_PATH": ":".join(paths),
@@ -61,7 +63,9 @@ def build_tar(
             **dict(spec.environment),
         }
     )
+    # GNU tar reads no file when it writes to /dev/null; the image is the tree itself.
     output = os.path.join(work, "root")
+    os.symlink("/dev/null", f"{output}.tar")
     arguments = [sys.executable, program, "--no-tmpfs", "-t", "tar", "-a", spec.arch, "-o", output]
     if spec.skip_base:
         arguments.append("-n")
@@ -75,7 +79,7 @@ def build_tar(
         )
     except ImageError as error:
         raise explain(spec.name, found, log_path) or error from error
-    return f"{output}.tar"
+    return tree
 
 
 def explain(image: str, found: Sequence[Element], log_path: str) -> ImageError | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Callable, Optional
 
@@ -35,7 +36,7 @@ def runner(image: str, log: IO[str]) -> Run:
     """
 
     def run(arguments: Sequence[str], *, step: str = "", **options: Any) -> None:
-        log.write(f"+ {' '.join(arguments)}\n")
+        log.write(f"{time.strftime('%H:%M:%S')} + {' '.join(arguments)}\n")
         log.flush()
         options.setdefault("env", environment())
         if "input" not in options:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the tripleo.cloud authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make a bootable raw disk (BIOS and UEFI) from a root tar, without loop devices or device-mapper.
+"""Make a bootable raw disk (BIOS and UEFI) from a root folder, without loop devices or device-mapper.
 
 Layout: GPT with the BIOS boot partition, the EFI system partition, and the root file system last, so that it can grow.
 """
@@ -46,19 +46,12 @@ class RawDisk:
     root_uuid: str
 
 
-def assemble(tar: str, work: str, *, image: str, build_id: str, size: int, run: Run) -> RawDisk:
-    """Make ``work``/disk.raw from a root file system's tar.
+def assemble(tree: str, work: str, *, image: str, build_id: str, size: int, run: Run) -> RawDisk:
+    """Make ``work``/disk.raw from the folder of a root file system, which is removed.
 
     size: bytes of the whole disk, 0 for what the content needs.
-    Raises ImageError when there is no kernel in the tar, when the content does not fit, or when a tool fails.
+    Raises ImageError when there is no kernel in the tree, when the content does not fit, or when a tool fails.
     """
-    tree = os.path.join(work, "tree")
-    os.makedirs(tree)
-    run(
-        ["tar", "-C", tree, "--numeric-owner", "--xattrs", "--xattrs-include=*", "--exclude=./dev/*", "-xf", tar],
-        step="unpack",
-    )
-    os.unlink(tar)
     root_uuid = str(uuid.uuid4())
     finish_tree(tree, image=image, build_id=build_id, root_uuid=root_uuid)
     disk = os.path.join(work, "disk.raw")

@@ -83,7 +83,7 @@ def test_the_boot_sectors_point_at_the_bios_partition() -> None:
 
 @pytest.mark.skipif(not TOOLS or os.geteuid() != 0, reason="needs root, e2fsprogs, fdisk, dosfstools, mtools and GRUB")
 @pytest.mark.parametrize("size", [0, 256 * 1024 * 1024])
-def test_a_tar_becomes_a_disk_with_three_partitions(tmp_path: Path, size: int) -> None:
+def test_a_tree_becomes_a_disk_with_three_partitions(tmp_path: Path, size: int) -> None:
     tree = make_tree(tmp_path / "tree-in")
     (tree / "bin").mkdir()
     (tree / "bin" / "owned").write_text("x")
@@ -91,10 +91,9 @@ def test_a_tar_becomes_a_disk_with_three_partitions(tmp_path: Path, size: int) -
     (tree / "bin" / "owned").chmod(0o4755)
     work = tmp_path / "work"
     work.mkdir()
-    subprocess.run(["tar", "-C", tree, "-cf", work / "root.tar", "."], check=True)
     with open(tmp_path / "log", "w", encoding="utf-8") as log:
         made = disk.assemble(
-            str(work / "root.tar"),
+            str(tree),
             str(work),
             image="an-image",
             build_id="1" * 32,
@@ -127,10 +126,9 @@ def test_content_that_does_not_fit_the_wanted_size_is_an_error(tmp_path: Path) -
     (tree / "large").write_bytes(os.urandom(80 * 1024 * 1024))
     work = tmp_path / "work"
     work.mkdir()
-    subprocess.run(["tar", "-C", tree, "-cf", work / "root.tar", "."], check=True)
     with open(tmp_path / "log", "w", encoding="utf-8") as log, pytest.raises(ImageError, match="root file system"):
         disk.assemble(
-            str(work / "root.tar"),
+            str(tree),
             str(work),
             image="an-image",
             build_id="1" * 32,
