@@ -34,10 +34,14 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """access: how servers are reached. fill: puts secrets into a document. Limits are seconds."""
+    """access: how servers are reached. fill: puts secrets into a document. redact: takes them out of a text.
+
+    Limits are seconds.
+    """
 
     access: Access
     fill: Callable[[Any], Any]
+    redact: Callable[[str], str] = str
     fan_out: int = 50
     node_seconds: float = 1800.0
     health_seconds: float = 300.0
@@ -126,7 +130,7 @@ async def _configure(outcome: Outcome, settings: Settings, recorder: Recorder) -
 async def _reason(outcome: Outcome, settings: Settings) -> str:
     """Why the server has to be pushed to; empty when it is healthy with these documents."""
     target = outcome.target
-    if target.known_digest is None and not settings.check:
+    if target.known_digest is None:
         return "it was never configured"
     lines: list[Mapping[str, Any]] = []
     await call_agent(settings.access, target.server, target.address, "status", b"", lines.append, STATUS_SECONDS)
@@ -148,6 +152,10 @@ async def _push(outcome: Outcome, settings: Settings, recorder: Recorder) -> Non
     target = outcome.target
     documents = [[name, settings.fill(document)] for name, document in target.documents]
     secrets = secrets_of([document for _name, document in documents])
+
+    def hide(text: str) -> str:
+        return mask(settings.redact(text), secrets)
+
     limits = {"run": settings.node_seconds, "health": settings.health_seconds, "lock": settings.node_seconds}
     payload = json.dumps({"documents": documents, "digest": target.digest, "limits": limits}).encode()
     stage = Stage.BOOTED
@@ -162,7 +170,7 @@ async def _push(outcome: Outcome, settings: Settings, recorder: Recorder) -> Non
             recorder.reached(target, stage)
         elif line.get("step") != "healthy":
             name = "/".join(str(line[key]) for key in ("step", "script") if line.get(key))
-            recorder.step(target, stage, mask(name, secrets))
+            recorder.step(target, stage, hide(name))
 
     recorder.step(target, stage, "connect")
     seconds = 2 * settings.node_seconds + settings.health_seconds + SPARE_SECONDS
@@ -178,7 +186,7 @@ async def _push(outcome: Outcome, settings: Settings, recorder: Recorder) -> Non
         return
     failed = result.get("failed") or {}
     outcome.error = PushError(
-        mask(str(failed.get("cause") or "it is not healthy"), secrets),
+        hide(str(failed.get("cause") or "it is not healthy")),
         node=target.server,
         operation=str(failed.get("step") or "push"),
         next_step=f"read /var/log/node-agent.log there (ssh -i {settings.access.key} {settings.access.user}"

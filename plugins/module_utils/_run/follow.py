@@ -38,6 +38,7 @@ class Follow:
     node: str
     stage: str
     cause: str = ""
+    step: str = ""
     percent: float | None = None
     rate: float | None = None
     heard: float = 0.0
@@ -51,6 +52,8 @@ class Follow:
             parts.append(f"{self.percent:.0f} %")
             if self.rate:
                 parts.append(f"{self.rate / _MEBIBYTE:.1f} MiB/s")
+        if self.step:
+            parts.append(f"({self.step})")
         if self.cause:
             parts.append(f"- {self.cause}")
         return " ".join(parts)
@@ -93,6 +96,7 @@ class Follower:
                 continue
             follow.heard, follow.spoke = now, True
             follow.percent, follow.rate = event.get("percent"), event.get("rate")
+            follow.step = str(event.get("step") or "")
             if stage != follow.stage:
                 follow.stage, follow.cause = stage, str(event.get("cause") or "")
                 follow.times[stage] = moment

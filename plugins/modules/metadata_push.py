@@ -1,0 +1,200 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: metadata_push
+short_description: Send all servers of a stack their documents and run their agents
+version_added: 0.1.0
+description:
+  - Reads the documents of each server from the stored plan, puts the stack's secrets into them, and hands them to the
+    node agent over SSH. Host keys are known from the deployment.
+  - The agent stores them, renders the configuration files, runs the refresh phases and checks each service's health.
+  - A server that is healthy with the same documents, and whose files are as they were rendered, is not touched.
+  - All servers are worked on in one call, many at once. One that fails does not stop the others.
+  - Each step goes to the event file, the stages V(configured) and V(healthy) to the state as well.
+options:
+  fan_out:
+    description: How many servers are worked on at once.
+    type: int
+    default: 50
+  connect_timeout:
+    description: Seconds that a server may take to answer, and that a broken connection is tried again.
+    type: int
+    default: 300
+  node_timeout:
+    description: Seconds that the phases of one server may take. Then the running script is killed.
+    type: int
+    default: 1800
+  health_timeout:
+    description: Seconds that the services of a server have to become healthy after the phases.
+    type: int
+    default: 300
+  force:
+    description: Whether the phases also run where nothing differs.
+    type: bool
+    default: false
+  port:
+    description: Port of the servers' SSH.
+    type: int
+    default: 22
+  agent:
+    description: Path of the node agent on the servers.
+    type: str
+    default: /usr/local/bin/node-agent
+extends_documentation_fragment:
+  - tripleo.cloud.attributes
+  - tripleo.cloud.batch
+attributes:
+  check_mode:
+    support: full
+    details: Servers that were configured before are asked for their status.
+  diff_mode:
+    support: full
+    details: Shows names and digests of documents, never their values.
+  idempotent:
+    support: full
+seealso:
+  - module: tripleo.cloud.apply_config
+author:
+  - The tripleo.cloud authors (@tripleo)
+"""
+
+EXAMPLES = r"""
+- name: Configure all servers
+  tripleo.cloud.metadata_push:
+    state_dir: /var/lib/tripleo-cloud
+    stack: workload-cloud
+    run_id: "{{ boot.run_id }}"
+
+- name: Configure one server again
+  tripleo.cloud.metadata_push:
+    stack: workload-cloud
+    only: [workload-cloud-controller-0]
+    force: true
+"""
+
+RETURN = r"""
+plan:
+  description: Hash of the plan whose documents were pushed.
+  returned: always
+  type: str
+total:
+  description: Number of servers that the task was for.
+  returned: always
+  type: int
+  sample: 2
+pushed_nodes:
+  description: Servers whose agents ran, or in check mode would run, and why.
+  returned: always
+  type: dict
+  sample: {workload-cloud-controller-0: its documents differ}
+changed_nodes:
+  description: Servers on which a document, a file or the health of a service changed, or in check mode may change.
+  returned: always
+  type: list
+  elements: str
+  sample: [workload-cloud-controller-0]
+failed_nodes:
+  description: Servers that failed, each with C(node), C(operation), C(cause) and C(next_step).
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+services:
+  description: Whether each service is healthy, by server.
+  returned: always
+  type: dict
+  sample: {workload-cloud-controller-0: {keystone: true, mysql: true}}
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
+from ansible_collections.tripleo.cloud.plugins.module_utils._plan.secrets import SecretStore, fill, redact
+from ansible_collections.tripleo.cloud.plugins.module_utils._push.deliver import Outcome, Settings, deliver
+from ansible_collections.tripleo.cloud.plugins.module_utils._push.record import StateRecorder
+from ansible_collections.tripleo.cloud.plugins.module_utils._push.ssh import Access
+from ansible_collections.tripleo.cloud.plugins.module_utils._push.targets import plan_of, targets
+from ansible_collections.tripleo.cloud.plugins.module_utils._run import lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
+
+
+def push(given: dict[str, Any], check: bool, diff: bool) -> dict[str, Any]:
+    """Configure the servers; the module's result."""
+    state_dir, stack = given["state_dir"], given["stack"]
+    run_id = None if check else given["run_id"]
+    secrets = SecretStore(state_dir, stack).values()
+    with lease.held(state_dir, stack, run_id) as keepalive, State.open(state_dir, read_only=check) as state:
+        plan = plan_of(state, stack, given["plan"])
+        chosen = targets(state_dir, plan, state.servers(stack), given["only"])
+        settings = Settings(
+            access=Access.of_stack(
+                state_dir, stack, port=given["port"], agent=given["agent"], connect_seconds=given["connect_timeout"]
+            ),
+            fill=lambda document: fill(document, secrets),
+            redact=lambda text: redact(text, secrets),
+            fan_out=given["fan_out"],
+            node_seconds=given["node_timeout"],
+            health_seconds=given["health_timeout"],
+            force=given["force"],
+            check=check,
+        )
+        recorder = StateRecorder(state, stack, str(plan["hash"]), run_id or "")
+        outcomes = deliver(chosen, settings, recorder, keepalive.check if keepalive else lambda: None)
+    changed = [outcome.target.server for outcome in outcomes if outcome.changed]
+    result: dict[str, Any] = {
+        "changed": bool(changed),
+        "plan": plan["hash"],
+        "total": len(outcomes),
+        "pushed_nodes": {outcome.target.server: outcome.reason for outcome in outcomes if outcome.pushed},
+        "changed_nodes": changed,
+        "failed_nodes": [outcome.error.as_failure() for outcome in outcomes if outcome.error],
+        "services": {outcome.target.server: dict(outcome.services) for outcome in outcomes},
+    }
+    if diff:
+        result["diff"] = [_diff(outcome) for outcome in outcomes if outcome.pushed]
+    return result
+
+
+def _diff(outcome: Outcome) -> dict[str, str]:
+    names = [name for name, _document in outcome.target.documents]
+    before = outcome.before
+    old = f"digest {before['digest']}\n{_lines(before['documents'])}" if before.get("digest") else ""
+    return {
+        "before_header": f"{outcome.target.server} as it is",
+        "after_header": f"{outcome.target.server} by the plan ({outcome.reason})",
+        "before": old,
+        "after": f"digest {outcome.target.digest}\n{_lines(names)}",
+    }
+
+
+def _lines(names: list[str]) -> str:
+    return "".join(f"document {name}\n" for name in names)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **BATCH_SPEC,
+            "fan_out": {"type": "int", "default": 50},
+            "connect_timeout": {"type": "int", "default": 300},
+            "node_timeout": {"type": "int", "default": 1800},
+            "health_timeout": {"type": "int", "default": 300},
+            "force": {"type": "bool", "default": False},
+            "port": {"type": "int", "default": 22},
+            "agent": {"type": "str", "default": "/usr/local/bin/node-agent"},
+        },
+        supports_check_mode=True,
+    )
+    load_private(module.params["private_file"])
+    run(module, lambda: push(module.params, module.check_mode, module._diff))
+
+
+if __name__ == "__main__":
+    main()
