@@ -15,7 +15,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import failure_error
-from ansible_collections.tripleo.cloud.plugins.module_utils._run.follow import Follow, Follower, failure
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.follow import MOST_LINES, Follow, Follower, failure
 
 INTERVAL = 1.0
 POLL = "ansible_collections.tripleo.cloud.plugins.module_utils._run.poll"
@@ -23,7 +23,7 @@ MOST_FAULTS = 5
 display = Display()
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     """deploy_wait: the module looks at the state, this follows the event file."""
 
     TRANSFERS_FILES = False
@@ -38,6 +38,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "timeout": {"type": "int", "default": 7200},
                 "stage_timeout": {"type": "int", "default": 900},
                 "listen": {"type": "int"},
+                "evidence_for": {"type": "list", "elements": "str", "default": []},
                 "state_dir": {"type": "str", "default": "/var/lib/tripleo-cloud"},
                 "stack": {"type": "str", "required": True},
                 "plan": {"type": "str", "default": ""},
@@ -69,15 +70,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if options["listen"] is not None:
             result["silent"] = follower.silent()
         elif failures:
+            result["evidence"] = self._evidence(failures, task_vars)
             result.update(failed=True, msg="; ".join(str(failure_error(entry)) for entry in failures))
         return result
 
-    def _look(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        arguments = {name: value for name, value in self._task.args.items() if name != "nodes_file"}
+    def _look(self, task_vars: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
+        arguments = {name: value for name, value in self._task.args.items() if name != "nodes_file"} | more
         seen: dict[str, Any] = self._execute_module(
             module_name="tripleo.cloud.deploy_wait", module_args=arguments, task_vars=task_vars
         )
         return seen
+
+    def _evidence(self, failures: list[dict[str, str]], task_vars: dict[str, Any] | None) -> dict[str, list[str]]:
+        """Show and return what the boot services' logs know of the servers that failed, the first 16 of them."""
+        names = [failure["node"].partition(" ")[0] for failure in failures[:MOST_LINES]]
+        found: dict[str, list[str]] = self._look(task_vars, evidence_for=names).get("evidence", {})
+        for name in sorted(found):
+            for line in found[name]:
+                display.display(f"  {name}: {line}")
+        return found
 
     def _follow(
         self, follower: Follower, options: Mapping[str, Any], look: Mapping[str, Any], parent: int

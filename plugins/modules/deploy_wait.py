@@ -33,6 +33,13 @@ options:
       - With a number of seconds, only listen that long and return which servers were silent in RV(silent).
       - No server counts as failed then. V(0) only looks at the state.
     type: int
+  evidence_for:
+    description:
+      - Names of servers whose lines of the boot services' logs are returned in RV(evidence).
+      - The action plugin asks for servers that failed.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - tripleo.cloud.attributes
   - tripleo.cloud.batch
@@ -95,6 +102,11 @@ failed_nodes:
   returned: always
   type: list
   elements: dict
+evidence:
+  description: What the logs of C(dnsmasq) and C(nginx) know of servers that failed, by the servers' names.
+  returned: always
+  type: dict
+  sample: {workload-cloud-compute-0: [no DHCP request of it was seen]}
 total:
   description: Number of servers.
   returned: always
@@ -111,7 +123,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import events, launch
-from ansible_collections.tripleo.cloud.plugins.module_utils._run.table import bmcs_of, servers_of
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.table import bmcs_of, evidence_of, servers_of
 
 
 def look(given: dict[str, Any]) -> dict[str, Any]:
@@ -125,6 +137,7 @@ def look(given: dict[str, Any]) -> dict[str, Any]:
         "total": len(servers),
         "changed_nodes": [],
         "failed_nodes": [],
+        "evidence": evidence_of(state_dir, given["stack"], given["evidence_for"]),
         "look": {
             "offset": offset,
             "python": sys.executable,
@@ -147,6 +160,7 @@ def main() -> None:
             "timeout": {"type": "int", "default": 7200},
             "stage_timeout": {"type": "int", "default": 900},
             "listen": {"type": "int"},
+            "evidence_for": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

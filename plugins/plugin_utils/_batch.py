@@ -14,7 +14,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._errors import Tripl
 from ansible_collections.tripleo.cloud.plugins.module_utils._plan.nodes import Node, parse_nodes
 
 
-class BatchAction(ActionBase):  # type: ignore[misc]
+class BatchAction(ActionBase):
     """Reads the nodes file on the control host and runs the module of the same name with BMC credentials."""
 
     TRANSFERS_FILES = False
@@ -54,3 +54,16 @@ class BatchAction(ActionBase):  # type: ignore[misc]
         if done["rc"] != 0:
             raise AnsibleActionFail(f"writing the private file on the Deployment cloud failed: {done['stderr']}")
         return path
+
+
+class ReadOnlyAction(ActionBase):
+    """For modules of the action group that need neither nodes file nor private file: their common default is dropped."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        arguments = {key: value for key, value in self._task.args.items() if key != "nodes_file"}
+        result.update(self._execute_module(module_args=arguments, task_vars=task_vars or {}))
+        return result

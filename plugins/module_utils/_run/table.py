@@ -10,6 +10,7 @@ from typing import Any
 
 from .._errors import TripleoError
 from .._state.store import State
+from .evidence import evidence
 
 
 def servers_of(state_dir: str, stack: str, plan: str, only: Collection[str]) -> dict[str, dict[str, str]]:
@@ -42,6 +43,18 @@ def servers_of(state_dir: str, stack: str, plan: str, only: Collection[str]) -> 
             "cause": (current.cause or "") if current else "",
         }
     return table
+
+
+def evidence_of(state_dir: str, stack: str, names: Collection[str]) -> dict[str, list[str]]:
+    """What the logs of the boot services know of these servers, by their names."""
+    with State.open(state_dir, read_only=True) as state:
+        stored = state.current_plan(stack) or {"servers": {}}
+    found = {}
+    for server in stored["servers"].values():
+        if server["name"] in names:
+            addresses = [address for group in server["networks"].values() for address in group]
+            found[server["name"]] = evidence(state_dir, str(server.get("mac") or "-"), (addresses or [""])[0])
+    return found
 
 
 def bmcs_of(state_dir: str, servers: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Any]]:

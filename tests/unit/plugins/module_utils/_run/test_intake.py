@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import events, lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.evidence import evidence
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.intake import AccessLog, Intake, read_boot
-from ansible_collections.tripleo.cloud.plugins.module_utils._run.table import bmcs_of, servers_of
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.table import bmcs_of, evidence_of, servers_of
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 
 PLAN, BUILD, KEY = "a" * 64, "d" * 32, "ssh-ed25519 " + "A" * 68
@@ -200,3 +201,23 @@ def test_access_log(tmp_path: Path) -> None:
     with file.open("a") as stream:
         stream.write("0\n")
     assert log.requests() == [(PATHS["s1"], "boot.ipxe")]
+
+
+def test_evidence(site: Site) -> None:
+    run = site.path / "run"
+    assert evidence(site.dir, "52:54:00:00:00:00", "10.0.0.10") == ["no DHCP request of it was seen"]
+    dhcp = "dnsmasq-dhcp[5]: 1 {}(br0) 10.0.0.10 52:54:00:00:00:00 "
+    noise = [
+        "dnsmasq-dhcp[5]: 1 requested options: 52:54:00:00:00:00",
+        dhcp.format("X").replace(":00:00:00", ":ff:00:00"),
+    ]
+    run.joinpath("dnsmasq.log").write_text("\n".join([dhcp.format("DHCPDISCOVER"), *noise, dhcp.format("DHCPACK")]))
+    run.joinpath("nginx-access.log").write_text(
+        f"10.0.0.10 GET /{PATHS['s0']}/boot.ipxe 200\n10.0.0.11 GET /{PATHS['s1']}/kernel 200\n"
+    )
+    assert evidence(site.dir, "52:54:00:00:00:00", "10.0.0.10") == [
+        "1 DHCPDISCOVER(br0) 10.0.0.10 52:54:00:00:00:00",
+        "1 DHCPACK(br0) 10.0.0.10 52:54:00:00:00:00",
+        "GET boot.ipxe 200",
+    ]
+    assert list(evidence_of(site.dir, "cloud", ["s1"])) == ["s1"]
