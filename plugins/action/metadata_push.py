@@ -23,7 +23,7 @@ POLL = "ansible_collections.tripleo.cloud.plugins.module_utils._run.poll"
 display = Display()
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     """metadata_push: progress is a view; without it the module does the same."""
 
     TRANSFERS_FILES = False
