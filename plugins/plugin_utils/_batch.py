@@ -57,7 +57,7 @@ class BatchAction(ActionBase):
 
 
 class ReadOnlyAction(ActionBase):
-    """For modules of the action group that need neither nodes file nor private file: their common default is dropped."""
+    """For modules of the group that need neither nodes nor private file: the common default is dropped."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True

@@ -1,0 +1,272 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a resolved stack, the hardware and the state to a plan."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._heat.errors import Fault, HeatError
+from .._heat.evaluate import evaluate
+from .._heat.model import Resource, Stack
+from . import drivers
+from .errors import PlanError
+from .flavors import Flavor
+from .networks import Allocator, Network
+from .reserve import Request, reserve
+
+SCHEMA = 1
+UNKNOWN = "known after prepare"
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """What a plan says of an image. build_id and digests identify the very build."""
+
+    name: str
+    sha256: str = UNKNOWN
+    manifest_sha256: str = UNKNOWN
+    build_id: str = UNKNOWN
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the state holds of the stack and the pool.
+
+    plan: stored plan, None for a new stack. booted: names of the servers that are booted under it.
+    held: node by resource path. addresses: address by network and path. foreign_addresses: of other stacks.
+    unavailable: reason by node name.
+    """
+
+    plan: Mapping[str, Any] | None = None
+    booted: frozenset[str] = frozenset()
+    held: Mapping[str, str] = field(default_factory=dict)
+    addresses: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    foreign_addresses: frozenset[tuple[str, str]] = frozenset()
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user wrote.
+
+    template: key of the top template in files. environments: keys, later ones win. key: of the state directory.
+    hardware: registered nodes. facts: what ramdisks reported, by node. images: by name; None before `prepare`.
+    """
+
+    stack: str
+    template: str
+    files: Mapping[str, str]
+    environments: Sequence[str]
+    parameters: Mapping[str, Any]
+    generate_hidden: bool
+    flavors: Mapping[str, Flavor]
+    networks: Mapping[str, Network]
+    hardware: Mapping[str, Mapping[str, Any]]
+    facts: Mapping[str, Mapping[str, Any]]
+    images: Mapping[str, ImageRef] | None
+    key: bytes
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan and what belongs to it.
+
+    is_new: it must be stored. to_do: names of servers that are not booted under it. documents: by digest.
+    given: values of given secrets by stand-in. to_make: length and character class of generated ones.
+    addresses: (network, address, path). hash is empty while something is known only after `prepare`.
+    """
+
+    plan: Mapping[str, Any]
+    is_new: bool
+    to_do: tuple[str, ...]
+    documents: Mapping[str, Any]
+    given: Mapping[str, str]
+    to_make: Mapping[str, tuple[int, str]]
+    addresses: tuple[tuple[str, str, str], ...]
+
+
+def canonical(value: Any) -> str:
+    """JSON in the one form that digests are made of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def digest(value: Any) -> str:
+    """sha256 of a value's canonical form, in hex."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def plan_hash(plan: Mapping[str, Any]) -> str:
+    """The hash that consent, resume and leases are bound to: of the plan without `hash` and what disks hold."""
+    servers = {
+        path: {**server, "disk": {key: part for key, part in server["disk"].items() if key != "holds"}}
+        for path, server in plan["servers"].items()
+    }
+    return digest({**{key: part for key, part in plan.items() if key != "hash"}, "servers": servers})
+
+
+def make_plan(wanted: Wanted, before: Before) -> Planned:
+    """Evaluate, reserve, allocate and compare with the stored plan. Pure; PlanError and HeatError say what is wrong."""
+    allocator = Allocator(wanted.networks, before.addresses, before.foreign_addresses)
+    driver = drivers.BareMetal(allocator, wanted.key, wanted.generate_hidden)
+    stack = evaluate(
+        wanted.template, wanted.files, wanted.environments, wanted.parameters, driver, wanted.stack, wanted.stack
+    )
+    servers = _servers(stack, wanted)
+    requests = [
+        Request(one.path, drivers.server_name(one), wanted.flavors[one.properties["flavor"]], one.group)
+        for one in servers
+    ]
+    nodes = reserve(requests, wanted.hardware, before.held, before.unavailable)
+    documents: dict[str, Any] = {}
+    entries = {one.path: _entry(one, nodes[one.path], stack, wanted, before, driver, documents) for one in servers}
+    ports = {
+        one.path: {"network": drivers.port_network(one), "address": driver.port_address(one)}
+        for one in stack.resources.values()
+        if one.type == drivers.PORT
+    }
+    for one in stack.resources.values():
+        if one.type == drivers.RANDOM:
+            driver.random(one)
+    body = {
+        "schema": SCHEMA,
+        "stack": wanted.stack,
+        "template_sha256": digest(dict(wanted.files)),
+        "servers": entries,
+        "ports": ports,
+        "networks": {name: network.as_plan() for name, network in wanted.networks.items()},
+        "waves": [sorted(entries)],
+        "outputs": stack.outputs,
+        "hidden": list(stack.hidden),
+    }
+    stored = before.plan
+    is_new = stored is None or _state_of(stored) != _state_of(body)
+    plan: dict[str, Any]
+    if stored is not None and not is_new:
+        plan = {**stored, "servers": {path: _with_holds(stored["servers"][path], entries[path]) for path in entries}}
+    else:
+        plan = {**body, "serial": (int(stored["serial"]) if stored else 0) + 1}
+        plan["hash"] = "" if wanted.images is None else plan_hash(plan)
+    to_do = tuple(sorted(entry["name"] for entry in entries.values() if entry["name"] not in before.booted))
+    addresses = tuple(allocator.allocated())
+    return Planned(plan, is_new, to_do, documents, driver.given, driver.to_make, addresses)
+
+
+def _servers(stack: Stack, wanted: Wanted) -> list[Resource]:
+    faults = []
+    servers = []
+    names: dict[str, str] = {}
+    for one in stack.resources.values():
+        if one.type not in (drivers.SERVER, drivers.PORT, drivers.RANDOM):
+            continue
+        try:
+            drivers.check(one)
+            if one.type == drivers.SERVER:
+                servers.append(one)
+                _check_server(one, wanted, names)
+        except Fault as fault:
+            faults.append(f"{one.where}: {one.path}: {fault}")
+    if faults:
+        raise HeatError(faults)
+    return servers
+
+
+def _check_server(one: Resource, wanted: Wanted, names: dict[str, str]) -> None:
+    name = drivers.server_name(one)
+    if name in names:
+        raise Fault(f"server name {name!r} is also that of {names[name]}")
+    names[name] = one.path
+    if one.properties["flavor"] not in wanted.flavors:
+        raise Fault(f"there is no flavor {one.properties['flavor']!r}; there is {', '.join(sorted(wanted.flavors))}")
+    if wanted.images is not None and one.properties["image"] not in wanted.images:
+        known = ", ".join(sorted(wanted.images)) or "none"
+        raise Fault(f"there is no image {one.properties['image']!r} in the image store; there is {known}")
+
+
+def _entry(
+    one: Resource,
+    node: str,
+    stack: Stack,
+    wanted: Wanted,
+    before: Before,
+    driver: drivers.BareMetal,
+    documents: dict[str, Any],
+) -> dict[str, Any]:
+    hardware = wanted.hardware[node]
+    name = drivers.server_name(one)
+    earlier = before.plan["servers"].get(one.path) if before.plan and name in before.booted else None
+    image = ImageRef(one.properties["image"])
+    if earlier is not None:
+        if (earlier["image"], earlier["node"], earlier["name"]) != (image.name, node, name):
+            raise PlanError(
+                f"is deployed with image {earlier['image']} on node {earlier['node']}; the template now asks for"
+                f" image {image.name} on {node}",
+                node=name,
+                operation="plan",
+                next_step="Changing a deployed server is not supported yet; take the change back.",
+            )
+        # A deployed server keeps the build that is on its disk, whatever the store's newest is.
+        image = ImageRef(image.name, earlier["image_sha256"], earlier["manifest_sha256"], earlier["build_id"])
+    elif wanted.images is not None:
+        image = wanted.images[image.name]
+    metadata = {**(one.properties.get("metadata") or {}), **one.metadata}
+    listed = []
+    for title, document in stack.documents.get(one.path, ()):
+        listed.append([title, _keep(documents, document)])
+    return {
+        "name": name,
+        "group": one.group,
+        "image": image.name,
+        "image_sha256": image.sha256,
+        "manifest_sha256": image.manifest_sha256,
+        "build_id": image.build_id,
+        "flavor": one.properties["flavor"],
+        "node": node,
+        "mac": hardware["macs"][0],
+        "disk": {
+            "hints": dict(hardware.get("root_device") or {}),
+            "holds": disk_holds(hardware.get("root_device") or {}, wanted.facts.get(node) or {}),
+        },
+        "action": "create" if earlier is None else "keep",
+        "wave": 1,
+        "networks": driver.server_networks(one),
+        "metadata": _keep(documents, metadata),
+        "documents": listed,
+    }
+
+
+def _keep(documents: dict[str, Any], document: Any) -> str:
+    name = "sha256:" + digest(document)
+    documents[name] = document
+    return name
+
+
+def disk_holds(hints: Mapping[str, Any], facts: Mapping[str, Any]) -> str | None:
+    """What the disk that the hints name held when the node's ramdisk last looked; None when it never did."""
+    disks = facts.get("disks")
+    if not disks:
+        return None
+    fitting = [disk for disk in disks if all(str(disk.get(key)) == str(value) for key, value in hints.items())]
+    if len(fitting) != 1:
+        return f"{len(fitting)} of {len(disks)} disks match"
+    return str(fitting[0].get("holds") or "nothing")
+
+
+def _state_of(plan: Mapping[str, Any]) -> str:
+    """The wanted state in a plan: what makes a stored plan the same as a new one."""
+    servers = {
+        path: {key: part for key, part in server.items() if key not in ("action", "wave", "disk")}
+        for path, server in plan["servers"].items()
+    }
+    disks = {path: server["disk"]["hints"] for path, server in plan["servers"].items()}
+    rest = ("ports", "networks", "outputs", "template_sha256", "hidden")
+    return canonical({"servers": servers, "disks": disks, **{key: plan[key] for key in rest}})
+
+
+def _with_holds(stored: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {**stored, "disk": {**stored["disk"], "holds": entry["disk"]["holds"]}}

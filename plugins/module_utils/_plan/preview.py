@@ -1,0 +1,41 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A plan as an operator reads it before consenting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .plan import Planned
+
+
+def preview(planned: Planned) -> str:
+    """Which server goes to which node, which disk is overwritten, and what it holds; one block of text."""
+    plan = planned.plan
+    lines = [f"stack {plan['stack']}, plan {plan['serial']}, hash {plan['hash'] or 'known after prepare'}"]
+    if not planned.to_do and not planned.is_new:
+        return lines[0] + "\nnothing to do: every server is deployed as planned\n"
+    for path in sorted(plan["servers"]):
+        server = plan["servers"][path]
+        writes = server["name"] in planned.to_do
+        lines.append(f"{'+' if writes else ' '} {server['name']} ({path}) -> node {server['node']}")
+        for network, addresses in sorted(server["networks"].items()):
+            lines.append(f"    {network}: {', '.join(addresses)}")
+        if writes:
+            lines.append(f"    image {server['image']} {server['image_sha256']XX")
+            lines.append(f"    OVERWRITES {_disk(server['disk'])}")
+        else:
+            lines.append("    deployed; its disk is not touched")
+        titles = ", ".join(f"{title} {name[7:19]}" for title, name in server["documents"])
+        lines.append(f"    documents: {titles or 'none'}")
+    for path, port in sorted(plan["ports"].items()):
+        lines.append(f"  {path}: {port['address']} in {port['network']}")
+    return "\n".join(lines) + "\n"
+
+
+def _disk(disk: Mapping[str, Any]) -> str:
+    hints = ", ".join(f"{key} {value}" for key, value in sorted(disk["hints"].items()))
+    named = f"the disk with {hints}" if hints else "the only disk"
+    return f"{named}, which holds {disk['holds']}" if disk["holds"] else f"{named} (what it holds is not known yet)"

@@ -1,0 +1,109 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets of a stack: stand-ins in everything that is stored or shown, values in one private file."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets as random
+import string
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import PlanError
+
+STAND_IN = re.compile(r"%\{(?P<kind>secret|given):(?P<name>[^#{}%]+)#(?P<version>[0-9a-f]+)\}")
+
+CLASSES = {
+    "lettersdigits": string.ascii_letters + string.digits,
+    "letters": string.ascii_letters,
+    "lowercase": string.ascii_lowercase,
+    "uppercase": string.ascii_uppercase,
+    "digits": string.digits,
+    "hexdigits": string.digits + "ABCDEF",
+    "octdigits": string.octdigits,
+}
+
+
+def generated(name: str, version: int = 1) -> str:
+    """Stand-in of a generated secret."""
+    return f"%{{secret:{name}#{version}}}"
+
+
+def given(name: str, value: str, key: bytes) -> str:
+    """Stand-in of a secret that the user gave: a keyed digest, so that another value is another stand-in."""
+    digest = hmac.new(key, f"{name}\0{value}".encode(), hashlib.sha256).hexdigest()
+    return f"%{{given:{name}#{digest[:16]}}}"
+
+
+def random_string(length: int = 32, kind: str = "lettersdigits") -> str:
+    """A new random text of one of Heat's character classes."""
+    alphabet = CLASSES[kind]
+    return "".join(random.choice(alphabet) for _ in range(length))
+
+
+def fill(value: Any, values: Mapping[str, str]) -> Any:
+    """A document with every stand-in replaced by its value; PlanError names one that has none."""
+    if isinstance(value, str):
+        return STAND_IN.sub(lambda match: _value(match.group(0), values), value)
+    if isinstance(value, Mapping):
+        return {key: fill(part, values) for key, part in value.items()}
+    if isinstance(value, list):
+        return [fill(part, values) for part in value]
+    return value
+
+
+def _value(stand_in: str, values: Mapping[str, str]) -> str:
+    if stand_in not in values:
+        raise PlanError(
+            f"there is no value for {stand_in} in the stack's secrets",
+            operation="fill in secrets",
+            next_step="Run the playbook tripleo.cloud.deploy again.",
+        )
+    return values[stand_in]
+
+
+def redact(text: str, values: Mapping[str, str]) -> str:
+    """A text without any of the values; their stand-ins show in their place."""
+    for stand_in, value in sorted(values.items(), key=lambda pair: -len(pair[1])):
+        if len(value) >= 4:
+            text = text.replace(value, stand_in)
+    return text
+
+
+class SecretStore:
+    """The file ``secrets/<stack>/values.json`` (0600): the value of each stand-in."""
+
+    def __init__(self, state_dir: str, stack: str) -> None:
+        self.folder = os.path.join(state_dir, "secrets", stack)
+        self.path = os.path.join(self.folder, "values.json")
+
+    def values(self) -> dict[str, str]:
+        """Value by stand-in; empty when nothing was stored."""
+        try:
+            with open(self.path, encoding="utf-8") as stream:
+                found: dict[str, str] = json.load(stream)
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def store(self, values: Mapping[str, str]) -> bool:
+        """Add values; an earlier value of a stand-in is never replaced. True when something was added."""
+        known = self.values()
+        merged = {**values, **known}
+        if merged == known:
+            return False
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        draft = f"{self.path}.{os.getpid()}.part"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            json.dump(merged, stream, sort_keys=True)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(draft, self.path)
+        return True

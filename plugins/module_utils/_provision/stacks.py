@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plans a stack on the Deployment cloud: reads the state, plans, and stores plan, documents and secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from .._image.store import ImageStore
+from .._plan.flavors import parse_flavors
+from .._plan.networks import parse_networks
+from .._plan.plan import Before, ImageRef, Planned, Wanted, canonical, make_plan
+from .._plan.preview import preview
+from .._plan.secrets import SecretStore, random_string
+from .._run import lease
+from .._state.key import secret_key
+from .._state.stages import Stage
+from .._state.store import State, write_durably
+from .errors import ProvisionError
+
+# A preview of a first deployment must not make the key; its stand-ins of given secrets are not bound to a plan.
+PREVIEW_KEY = b"\0" * 32
+
+
+def plan_stack(parameters: Mapping[str, Any], private: Mapping[str, Any], check: bool) -> dict[str, Any]:
+    """The work of the module stack; its result."""
+    state_dir, name = parameters["state_dir"], parameters["name"]
+    with State.open(state_dir, read_only=check) as state:
+        before = _before(state, name)
+        nodes = state.nodes()
+        hardware = {node: record.hardware for node, record in nodes.items()}
+        if not hardware and check:
+            hardware = private["hardware"]
+        wanted = Wanted(
+            stack=name,
+            template=private["template"],
+            files=private["files"],
+            environments=private["environments"],
+            parameters=private["parameters"],
+            generate_hidden=parameters["generate_hidden"],
+            flavors=parse_flavors(parameters["flavors"]),
+            networks=parse_networks(parameters["networks"]),
+            hardware=hardware,
+            facts={node: record.facts for node, record in nodes.items()},
+            images=_images(state_dir, check),
+            key=_key(state_dir, check),
+        )
+        planned = make_plan(wanted, before)
+        text = preview(planned)
+        if not check:
+            _store(state, planned, before)
+    return _result(planned, text, check)
+
+
+def _before(state: State, stack: str) -> Before:
+    plan = state.current_plan(stack)
+    records = state.servers(stack)
+    held, unavailable = {}, {}
+    for node, (holder, path) in state.reservations().items():
+        if holder == stack:
+            held[path] = node
+        else:
+            unavailable[node] = f"is reserved by stack {holder}"
+    addresses, foreign = {}, set()
+    for (network, ip), (holder, path) in state.addresses().items():
+        if holder == stack:
+            addresses[(network, path)] = ip
+        else:
+            foreign.add((network, ip))
+    booted = frozenset(
+        record.name
+        for record in records.values()
+        if plan and record.plan_hash == plan["hash"] and Stage(record.stage).is_booted
+    )
+    return Before(plan, booted, held, addresses, frozenset(foreign), unavailable)
+
+
+def _images(state_dir: str, check: bool) -> dict[str, ImageRef] | None:
+    """Newest build of each disk image; None in a preview before any was built."""
+    found = [image for image in ImageStore(state_dir).images() if image.kind == "disk"]
+    if check and not found:
+        return None
+    return {
+        image.name: ImageRef(image.name, image.manifest["sha256"], image.manifest_sha256, image.build_id)
+        for image in found
+    }
+
+
+def _key(state_dir: str, check: bool) -> bytes:
+    if check and not os.path.exists(os.path.join(state_dir, "key")):
+        return PREVIEW_KEY
+    return secret_key(state_dir)
+
+
+def _store(state: State, planned: Planned, before: Before) -> None:
+    stack, state_dir = planned.plan["stack"], state.state_dir
+    store = SecretStore(state_dir, stack)
+    missing = {stand_in for stand_in in planned.to_make if stand_in not in store.values()}
+    if not planned.is_new:
+        if missing:
+            raise ProvisionError(
+                f"{store.path} has lost the value of {sorted(missing)[0]}",
+                operation="read the stack's secrets",
+                next_step="Bring the file back from a backup; new values would not fit the deployed servers.",
+            )
+        return
+    holder = lease.read(state_dir, stack)
+    if holder is not None and holder.live(time.time()):
+        raise ProvisionError(
+            f"stack {stack} is held by {holder.who} since {time.strftime('%F %T', time.localtime(holder.since))}",
+            operation="store the plan",
+            next_step="Wait until that run has ended, then run the same command again.",
+        )
+    # Secrets and documents first: a stored plan never names what is not there.
+    store.store({**planned.given, **{name: random_string(*planned.to_make[name]) for name in missing}})
+    for name, document in planned.documents.items():
+        path = os.path.join(state_dir, "documents", f"{name.partition(':')[2]}.json")
+        if not os.path.exists(path):
+            write_durably(path, canonical(document))
+    serial = int(before.plan["serial"]) if before.plan else 0
+    state.store_plan(planned.plan, serial, planned.addresses)
+
+
+def _result(planned: Planned, text: str, check: bool) -> dict[str, Any]:
+    plan = planned.plan
+    return {
+        "changed": planned.is_new or bool(check and planned.to_do),
+        "plan": {"hash": plan["hash"], "serial": plan["serial"], "stack": plan["stack"]},
+        "servers": {
+            server["name"]: {"node": server["node"], "image": server["image"], "networks": server["networks"]}
+            for server in plan["servers"].values()
+        },
+        "outputs": json.loads(json.dumps(plan["outputs"])),
+        "to_do": list(planned.to_do),
+        "preview": text,
+    }
+
+
+def stack_report(state_dir: str, name: str) -> dict[str, Any]:
+    """The work of the module stack_info: stored plan and stages of one stack, or of all for an empty name."""
+    with State.open(state_dir, read_only=True) as state:
+        names = [name] if name else state.stacks()
+        found = []
+        for one in names:
+            plan = state.current_plan(one)
+            if plan is not None:
+                records = state.servers(one)
+                servers = {
+                    record.name: {"node": record.node, "stage": record.stage, "cause": record.cause}
+                    for record in records.values()
+                }
+                for server in plan["servers"].values():
+                    servers.setdefault(server["name"], {})["networks"] = server["networks"]
+                found.append(
+                    {
+                        "name": one,
+                        "plan": {"hash": plan["hash"], "serial": plan["serial"]},
+                        "servers": servers,
+                        "ports": plan["ports"],
+                        "outputs": plan["outputs"],
+                    }
+                )
+    return {"changed": False, "stacks": found}
