@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .plan import Planned
+from .plan import UNKNOWN, Planned
 
 
 def preview(planned: Planned) -> str:
@@ -24,7 +24,9 @@ def preview(planned: Planned) -> str:
         for network, addresses in sorted(server["networks"].items()):
             lines.append(f"    {network}: {', '.join(addresses)}")
         if writes:
-            lines.append(f"    image {server['image']} {server['image_sha256']XX")
+            lines.append(
+                f"    image {server['image']} {_short(server['image_sha256'])}, build {_short(server['build_id'])}"
+            )
             lines.append(f"    OVERWRITES {_disk(server['disk'])}")
         else:
             lines.append("    deployed; its disk is not touched")
@@ -39,3 +41,7 @@ def _disk(disk: Mapping[str, Any]) -> str:
     hints = ", ".join(f"{key} {value}" for key, value in sorted(disk["hints"].items()))
     named = f"the disk with {hints}" if hints else "the only disk"
     return f"{named}, which holds {disk['holds']}" if disk["holds"] else f"{named} (what it holds is not known yet)"
+
+
+def _short(digest: str) -> str:
+    return digest if digest == UNKNOWN else digest[:12]
