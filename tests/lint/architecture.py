@@ -19,6 +19,7 @@ PACKAGE = "ansible_collections.tripleo.cloud.plugins.module_utils."
 MAY_IMPORT = {
     "_bmc": {"_errors"},
     "_boot": {"_errors"},
+    "_cloud": {"_errors"},
     "_deploy": set(),
     "_heat": {"_errors"},
     "_image": {"_deploy", "_errors"},

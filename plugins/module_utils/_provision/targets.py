@@ -66,10 +66,8 @@ class Target:
         return self.stage not in ("", "reserved", "failed")
 
 
-def plan_of(state: State, stack: str | None, plan: str | None) -> dict[str, Any]:
-    """The stack's stored plan; ProvisionError when it is not the one of that hash."""
-    if not stack or not plan:
-        raise ProvisionError("stack and plan are needed together", operation="read the plan")
+def stored_plan(state: State, stack: str) -> dict[str, Any]:
+    """The stack's stored plan; ProvisionError when there is none."""
     stored: dict[str, Any] | None = state.current_plan(stack)
     if stored is None:
         raise ProvisionError(
@@ -77,6 +75,14 @@ def plan_of(state: State, stack: str | None, plan: str | None) -> dict[str, Any]
             operation="read the plan",
             next_step="Run the playbook tripleo.cloud.deploy.",
         )
+    return stored
+
+
+def plan_of(state: State, stack: str | None, plan: str | None) -> dict[str, Any]:
+    """The stack's stored plan; ProvisionError when it is not the one of that hash."""
+    if not stack or not plan:
+        raise ProvisionError("stack and plan are needed together", operation="read the plan")
+    stored = stored_plan(state, stack)
     if stored.get("hash") != plan:
         raise ProvisionError(
             f"the stored plan of stack {stack} is {str(stored.get('hash'))[:12]}, not {plan[:12]}",

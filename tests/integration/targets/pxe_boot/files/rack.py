@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""BMCs of the rack on 127.79.0.0/24 port 6623, without machines behind them, for so many seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+from typing import Any
+
+from tripleo_cloud.rack import eventlog
+from tripleo_cloud.rack.bmc import Bmc
+
+
+class Machines:
+    """Power and boot flags of machines that are only remembered."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, dict[str, Any]] = {}
+        self.log = eventlog.EventLog()
+
+    async def call(self, operation: str, machine: str, **arguments: Any) -> Any:
+        """What a BMC asks the owner of its machine."""
+        new = {"on": False, "failure": False, "policy": 0, "restart_cause": 0, "flags": "00" * 5}
+        state = self.state.setdefault(machine, new)
+        if operation == "set_flags":
+            state["flags"] = arguments["flags"]
+        elif operation == "power":
+            state["on"] = arguments["action"] not in ("off", "soft")
+        elif operation == "event_log":
+            return {"records": [], "now": self.log.now(), "erased_at": 0}
+        return dict(state)
+
+
+async def main() -> None:
+    machines: Any = Machines()
+    for number in (1, 2):
+        config = {"uuid": str(uuid.uuid4()), "username": "admin", "password": "open-sesame", "port": 6623,
+                  "address": f"127.79.0.{number}", "mac": f"52:54:00:00:00:0{number}"}  # fmt: skip
+        await Bmc(machines, f"n{number}", config).listen()
+    print("ready", flush=True)
+    await asyncio.sleep(float(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
