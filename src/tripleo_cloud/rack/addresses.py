@@ -63,11 +63,15 @@ def seed(state_dir: Path) -> bytes:
     return hashlib.sha256(os.fsencode(os.path.realpath(state_dir))).digest()
 
 
+def namespace(state_dir: Path) -> str:
+    """Name of a rack's network namespace."""
+    return f"tripleo-{seed(state_dir).hex()[:8]}"
+
+
 def choose(state_dir: Path, taken: Iterable[Network]) -> RackNetwork:
     """The first free /24 of 10.0.0.0/8 in an order that the state directory's path decides. Raises RackError."""
     origin = seed(state_dir)
     avoid = [*taken, *_TAKEN_BY_OTHERS]
-    name = origin.hex()[:8]
     for attempt in range(_ATTEMPTS):
         digest = hashlib.sha256(origin + attempt.to_bytes(4, "big")).digest()
         subnet = Network(f"10.{digest[0]}.{digest[1]}.0/24")
@@ -76,8 +80,8 @@ def choose(state_dir: Path, taken: Iterable[Network]) -> RackNetwork:
                 cidr=str(subnet),
                 host_address=str(subnet[1]),
                 prefix=f"fd{digest[2]:02x}:{digest[3:5].hex()}:{digest[5:7].hex()}:{digest[7:9].hex()}::/64",
-                namespace=f"tripleo-{name}",
-                interface=f"trp{name}",
+                namespace=namespace(state_dir),
+                interface=f"trp{origin.hex()[:8]}",
             )
     raise RackError("no free /24 in 10.0.0.0/8: the host's routes cover all that was tried")
 

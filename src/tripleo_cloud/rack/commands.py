@@ -124,7 +124,7 @@ class Commands:
     async def chassis_status(self, data: bytes, session: Session | None) -> bytes:
         state = await self.machine.call("describe")
         fault = 0x08 if state["failure"] else 0
-        return bytes([state["policy"] << 5 | fault | bool(state["on"]), fault << 1 & 0x08, 0x40, 0x00])
+        return bytes([fault | bool(state["on"]), fault, 0x40, 0x00])
 
     @_command(0x00, 0x02, _OPERATOR)
     async def chassis_control(self, data: bytes, session: Session | None) -> bytes:
@@ -143,9 +143,10 @@ class Commands:
 
     @_command(0x00, 0x06, _OPERATOR)
     async def set_power_policy(self, data: bytes, session: Session | None) -> bytes:
-        if data[0] & 7 < 3:
-            await self.machine.call("set_policy", policy=data[0] & 7)
-        return b"\x07"
+        # After a power cut machines stay off; 3 asks which policies there are.
+        if data[0] & 7 not in (0, 3):
+            raise Refused(Code.INVALID_FIELD)
+        return b"\x01"
 
     @_command(0x00, 0x07)
     async def restart_cause(self, data: bytes, session: Session | None) -> bytes:

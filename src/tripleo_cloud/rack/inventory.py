@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from tripleo_cloud.rack.addresses import RackNetwork
+from tripleo_cloud.rack.errors import RackError
 from tripleo_cloud.rack.spec import RackSpec
 
 NODES = "nodes.yaml"
@@ -61,7 +62,11 @@ def variables(network: RackNetwork) -> dict[str, Any]:
 
 
 def outdated(folder: Path, wanted: dict[str, dict[str, Any]]) -> list[str]:
-    """Which of the files (name to content) are missing or differ."""
+    """Which of the files (name to content) are missing or differ. Raises RackError when one is somebody else's."""
+    for name in wanted:
+        text = _read(folder / name)
+        if text is not None and not text.startswith(_HEAD):
+            raise RackError(f"{folder / name} was not written by a rack. Next: move it away")
     return [name for name, content in wanted.items() if _read(folder / name) != _text(content)]
 
 

@@ -122,7 +122,6 @@ class Machine:
         """Write down what outlives the process."""
         data = {
             "flags": self.flags.hex(),
-            "policy": self.power_policy,
             "records": [record.hex() for record in self.log.records],
             "clock_offset": self.log.clock_offset,
             "erased_at": self.log.erased_at,
@@ -137,7 +136,6 @@ class Machine:
         with contextlib.suppress(OSError, ValueError):
             data = json.loads((self.directory / _STATE).read_text())
         self.flags = bytes.fromhex(data.get("flags", bootflags.NONE.hex()))
-        self.power_policy = int(data.get("policy", 0))
         self.starts = int(data.get("starts", 0))
         self.log = EventLog(
             [bytes.fromhex(record) for record in data.get("records", [])],

@@ -5,7 +5,7 @@
 
 Every frame that leaves the bridge for the host passes an allow list in the rack's namespace: only what is meant for
 the host's own address on this link goes through. So nothing can be forwarded, and the host's other addresses stay out
-of reach, whatever the host's own firewall and forwarding settings are.
+of reach, whatever the host's own firewall and forwarding settings are. The BMCs answer the host only, no machine.
 """
 
 from __future__ import annotations
@@ -98,6 +98,10 @@ ip daddr {{ {network.host_address}, {broadcast}, 255.255.255.255, 224.0.0.0/4 }}
     ip6 daddr {{ fe80::/10, ff00::/8, {network.host_address6} }} accept
     counter drop
   }}
+  chain bmcs_in {{
+    type filter hook input priority 0; policy drop;
+    iifname "{UPLINK}" accept
+  }}
 }}
 """
 
@@ -139,13 +143,11 @@ def pids(namespace: str) -> list[int]:
     return [int(word) for word in run("ip", "netns", "pids", namespace, fail=False).split()]
 
 
-def remove(network: RackNetwork) -> None:
-    """Remove the namespace with all that is in it, and the veth pair, wherever its other end is."""
-    if exists(network.namespace):
-        # Deleting a namespace takes its devices away some time later; deleting the device does it now.
-        run("ip", "-n", network.namespace, "link", "delete", UPLINK, fail=False)
-        run("ip", "netns", "delete", network.namespace, fail=False)
-    run("ip", "link", "delete", network.interface, fail=False)
+def remove(name: str) -> None:
+    """Remove a rack's namespace with all that is in it, and so the veth pair, wherever its other end is."""
+    # Deleting a namespace takes its devices away some time later; deleting the device does it now.
+    run("ip", "-n", name, "link", "delete", UPLINK, fail=False)
+    run("ip", "netns", "delete", name, fail=False)
 
 
 def _bridge_mac(network: RackNetwork) -> str:

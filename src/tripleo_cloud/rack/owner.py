@@ -82,7 +82,6 @@ class Owner:
             "flags": machine.flags.hex(),
             "starts": machine.starts,
             "failure": machine.failure,
-            "policy": machine.power_policy,
             "restart_cause": machine.restart_cause,
         }
 
@@ -125,11 +124,6 @@ class Owner:
         """Keep boot flags, hexadecimal."""
         machine.set_flags(bytes.fromhex(flags))
 
-    async def set_policy(self, machine: Machine, policy: int) -> None:
-        """Keep the power restore policy."""
-        machine.power_policy = policy
-        machine.save()
-
     async def event_log(self, machine: Machine) -> dict[str, Any]:
         """The event log's records (hexadecimal), its clock, and when it was cleared last."""
         log = machine.log
@@ -163,7 +157,6 @@ class Owner:
         "describe": describe,
         "power": power,
         "set_flags": set_flags,
-        "set_policy": set_policy,
         "event_log": event_log,
         "clear_event_log": clear_event_log,
         "set_clock": set_clock,

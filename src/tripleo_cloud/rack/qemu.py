@@ -20,7 +20,8 @@ CONSOLE_LOG = "console.log"
 CONSOLE_SOCKET = "console.sock"
 ACCELERATOR_ARGUMENTS = {
     "kvm": ("-accel", "kvm", "-cpu", "host"),
-    "tcg": ("-accel", "tcg,thread=multi", "-cpu", "max"),
+    # By default the translation cache would be an eighth of the host's memory for each machine.
+    "tcg": ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max"),
 }
 
 

@@ -89,14 +89,14 @@ class Rack:
         if check:
             here = self.state_dir.exists() or (self.inventory_dir / inventory.NODES).exists()
             return {"changed": here, "running": self.owner_pid() is not None}
-        if not self.state_dir.exists():
-            removed = inventory.remove(self.inventory_dir)
-            return {"changed": bool(removed), "running": False}
-        with self._locked():
-            self._stop()
-            removed = inventory.remove(self.inventory_dir)
-            shutil.rmtree(self.state_dir)
-        return {"changed": True, "running": False}
+        name = addresses.namespace(self.state_dir)
+        changed = bool(self.state_dir.exists() or network.exists(name) or inventory.remove(self.inventory_dir))
+        if changed:
+            with self._locked():
+                self._stop()
+                inventory.remove(self.inventory_dir)
+                shutil.rmtree(self.state_dir)
+        return {"changed": changed, "running": False}
 
     def status(self) -> dict[str, Any]:
         """Where everything is, and what runs."""
@@ -191,8 +191,7 @@ class Rack:
         running = self._running(spec)
         changes: list[str] = []
         if not running:
-            if self._state() is not None or (self.state_dir / CONFIG).exists():
-                self._stop()
+            self._stop()
             self._start(spec)
             changes.append("started")
         elif network.configure_host_end(self.network, (self._state() or {}).get("host_namespace")):
@@ -232,8 +231,6 @@ class Rack:
         ]
         with network.host_lock():
             net = addresses.choose(self.state_dir, addresses.taken_by_host())
-            if network.exists(net.namespace):
-                network.remove(net)
             self._save({"network": net.to_dict()})
             bmcs = self._bmcs(spec, net)
             network.create(net, taps, [bmc["address"] for bmc in bmcs.values()])
@@ -289,17 +286,17 @@ class Rack:
             if self.owner_pid() is not None:
                 process.end(owner)
                 process.wait_gone(owner, _STOP_SECONDS)
-        state = self._state()
-        if state is not None:
-            net = RackNetwork(**state["network"])
+        # By its name, which the path decides: also what is left when somebody has removed the state directory.
+        name = addresses.namespace(self.state_dir)
+        if network.exists(name):
             deadline = time.monotonic() + _STOP_SECONDS
-            while left := network.pids(net.namespace):
+            while left := network.pids(name):
                 if time.monotonic() > deadline:
-                    raise RackError(f"processes {left} in the namespace {net.namespace} do not end")
+                    raise RackError(f"processes {left} in the namespace {name} do not end")
                 for pid in left:
                     process.end(pid)
                 time.sleep(0.05)
-            network.remove(net)
+            network.remove(name)
         for name in (_STATE, _PID, CONFIG, control.SOCKET):
             (self.state_dir / name).unlink(missing_ok=True)
 
@@ -321,13 +318,24 @@ class Rack:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One process at a time works on a rack."""
-        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self.state_dir, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+        while True:
+            self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(self.state_dir, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                # Whoever held the lock before may have removed the directory.
+                if _same(self.state_dir, handle):
+                    yield
+                    return
+            finally:
+                os.close(handle)
+
+
+def _same(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def _read(path: Path) -> dict[str, Any] | None:
