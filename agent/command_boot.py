@@ -24,7 +24,7 @@ def main(command: str) -> int:
             print("node-agent: there is no config drive", file=sys.stderr)
             return 0
         if command != "report" and first_boot.settle(drive, root):
-            print(f"node-agent: settled as {drive.meta_data.get('hostname')}")
+            print(f"node-agent: settled as {drive.meta_data.get('hostname')}", flush=True)
     finally:
         # Also after an error: a machine without the settings it should have still boots, and its console says why.
         if command == "boot":
