@@ -1,13 +1,14 @@
 # Copyright: (c) 2026, the tripleo.cloud authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""BMCs of the rack on 127.78.0.0/24 port 6623, without machines behind them, for so many seconds."""
+"""BMCs of the rack on 127.78.0.0/24 port 6623 without machines, for 120 seconds or until a file is there."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import uuid
+from pathlib import Path
 from typing import Any
 
 from tripleo_cloud.rack import eventlog
@@ -40,8 +41,10 @@ async def main() -> None:
         config = {"uuid": str(uuid.uuid4()), "username": "admin", "password": "open-sesame", "port": 6623,
                   "address": f"127.78.0.{number}", "mac": f"52:54:00:00:00:0{number}"}  # fmt: skip
         await Bmc(machines, f"n{number}", config).listen()
-    print("ready", flush=True)
-    await asyncio.sleep(float(sys.argv[1]))
+    for _count in range(1200):
+        if Path(sys.argv[1]).exists():
+            break
+        await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":
