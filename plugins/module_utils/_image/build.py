@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import glob
-import importlib
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from . import builder, commands, disk, frames, inputs
+from . import builder, commands, disk, frames, inputs, ramdisk
 from .elements import Element
 from .errors import ImageError
 from .inputs import ImageSpec, Inputs
@@ -97,7 +96,7 @@ def _plan(spec: ImageSpec, settings: Settings, store: ImageStore) -> Job:
         )
     else:
         wanted = inputs.ramdisk_inputs(
-            spec, settings.core_dir, _ramdisk_room(), release=settings.release, apt_lines=settings.apt_lines
+            spec, settings.core_dir, ramdisk, release=settings.release, apt_lines=settings.apt_lines
         )
     stored = store.get(spec.name)
     old = _stored_parts(stored)
@@ -215,7 +214,7 @@ def _make_disk(job: Job, settings: Settings, work: str, directory: str, run: com
 
 
 def _make_ramdisk(job: Job, settings: Settings, work: str, directory: str, run: commands.Run) -> dict[str, Any]:
-    made = _ramdisk_room().build_ramdisk(
+    made = ramdisk.build_ramdisk(
         work,
         kernel_package=job.spec.kernel_package,
         modules=list(job.spec.modules),
@@ -231,10 +230,6 @@ def _make_ramdisk(job: Job, settings: Settings, work: str, directory: str, run: 
         size, digest = hash_file(target)
         files[role] = {"file": role, "size": size, "sha256": digest}
     return {**_common(job, uuid.uuid4().hex), "files": files}
-
-
-def _ramdisk_room() -> Any:
-    return importlib.import_module(f"{__package__}.ramdisk")
 
 
 def _stored_parts(image: Optional[StoredImage]) -> Optional[Mapping[str, Any]]:

@@ -19,7 +19,7 @@ from .errors import ImageError
 
 LIMIT = 64 * 1024 * 1024
 ELEMENTS = "elements"
-CORE = "core"
+CORE = "core/_deploy"  # the ramdisk imports it under this name
 NODE_AGENT = "node-agent.pyz"
 _SKIPPED = ("__pycache__", ".git")
 _NAME_RE = re.compile(r"(?:[^/\0]+/)*[^/\0]+\Z")

@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from .._deploy.errors import DeployError
+from .._deploy.manifest import parse
 from .errors import ImageError
 
 NAME_RE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
@@ -91,7 +93,7 @@ class ImageStore:
             raise ImageError(f"manifest.json of build {build_id} is not JSON: {error}", operation=operation) from error
         if not isinstance(manifest, dict) or manifest.get("name") != name or manifest.get("build_id") != build_id:
             raise ImageError(f"manifest.json of build {build_id} is of another image", operation=operation)
-        stored_files(manifest)
+        _check(manifest, raw)
         return StoredImage(name, build_id, directory, manifest, hashlib.sha256(raw).hexdigest())
 
     def images(self) -> list[StoredImage]:
@@ -171,6 +173,7 @@ class ImageStore:
             os.chmod(path, 0o644)
             _flush(path)
         raw = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
+        _check(manifest, raw)
         path = os.path.join(directory, "manifest.json")
         with open(path, "wb") as stream:
             stream.write(raw)
@@ -214,6 +217,16 @@ def stored_files(manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         ):
             raise ImageError("its manifest names a file without a plain name, size and sha256", operation=operation)
     return sorted(entries.items())
+
+
+def _check(manifest: dict[str, Any], raw: bytes) -> None:
+    """Raise ImageError where a manifest is not what the deploy ramdisk would take."""
+    stored_files(manifest)
+    if manifest["kind"] == "disk":
+        try:
+            parse(raw)
+        except DeployError as error:
+            raise ImageError(str(error), operation=f"image {manifest['name']}") from error
 
 
 def hash_file(path: str) -> tuple[int, str]:

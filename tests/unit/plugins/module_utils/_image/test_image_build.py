@@ -17,7 +17,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._image.errors import
 from ansible_collections.tripleo.cloud.plugins.module_utils._image.inputs import parse_spec
 from ansible_collections.tripleo.cloud.plugins.module_utils._image.store import ImageStore
 
-CONTENT = os.urandom(1000)
+CONTENT = os.urandom(1024)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ def manifest(build_id: str, name: str = "compute-image", **changes: Any) -> dict
         "kind": "disk",
         "name": name,
         "build_id": build_id,
+        "size": 512,
+        "root_partition": 3,
+        "chunks": [],
         "stored": {"file": "disk.zst", "size": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()},
         **changes,
     }
@@ -90,6 +94,9 @@ def test_verify_names_the_image_and_the_file_that_changed(tmp_path: Path, damage
         {"schema": 2},
         {"kind": "tar"},
         {"stored": None},
+        {"size": 511},
+        {"root_partition": 0},
+        {"chunks": [{"offset": 0, "length": 512}]},
         {"stored": {"file": "../x", "size": 1, "sha256": "0" * 64}},
         {"kind": "ramdisk", "files": {"kernel": {"file": "kernel", "size": 1, "sha256": "0" * 64}}},
         {"name": "../etc"},
@@ -98,8 +105,6 @@ def test_verify_names_the_image_and_the_file_that_changed(tmp_path: Path, damage
     ],
 )
 def test_a_manifest_that_was_not_written_here_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
-    import json
-
     store = ImageStore(str(tmp_path))
     image = add(store, "1" * 32)
     (Path(image.directory) / "manifest.json").write_text(json.dumps(manifest("1" * 32, **{}) | wrong))
