@@ -17,6 +17,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._boot import dnsmasq
 from ansible_collections.tripleo.cloud.plugins.module_utils._boot.arguments import check_extra, kernel_arguments
 from ansible_collections.tripleo.cloud.plugins.module_utils._boot.errors import BootError
 from ansible_collections.tripleo.cloud.plugins.module_utils._boot.model import BootServer, NodeNetwork, ServerBoot
+from ansible_collections.tripleo.cloud.plugins.module_utils._node.network import networkd_files
 
 KEY = bytes(range(32))
 PLAN = "ab" * 32
@@ -265,3 +266,13 @@ def test_dnsmasq_takes_the_lines(tmp_path: Path) -> None:
         [binary, "--test", "-C", tmp_path / "conf"], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_node_reads_the_network_as_it_was_meant() -> None:
+    """The seam to `_node`: what is written here is what a first boot configures."""
+    files = networkd_files(documents.network_data(SERVER.mac, SERVER.networks))
+    assert len(files) == 1
+    text = next(iter(files.values()))
+    assert SERVER.mac in text
+    assert "10.1.2.10/24" in text
+    assert "10.1.2.1" in text
