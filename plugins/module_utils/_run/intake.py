@@ -22,7 +22,8 @@ from .lease import Lease
 from .reports import Report, ReportError, check, clean, load
 
 ACCESS = re.compile(r"(\S+) GET /([0-9a-f]{64})/(\S+) ([0-9]{3})\n")
-_BEFORE_PXE = (Stage.RESERVED, Stage.POWERED, Stage.FAILED)
+# A server that failed stays so until it is powered again: its firmware may go round and round.
+_BEFORE_PXE = (Stage.RESERVED, Stage.POWERED)
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ class Intake:
     def __init__(self, state_dir: str, log: Callable[[str], None]) -> None:
         self._state_dir = state_dir
         self._log = log
-        self._ramdisks = os.path.join(state_dir, "run", "ramdisks.json")
-        self._boot_ids: dict[str, str] = {}
-        with contextlib.suppress(FileNotFoundError, ValueError), open(self._ramdisks, encoding="utf-8") as stream:
-            self._boot_ids = json.load(stream)
+        self._file_of_ramdisks = os.path.join(state_dir, "run", "ramdisks.json")
+        # Path -> stack and boot id of the ramdisk that reported last; kept for the next keeper.
+        self._ramdisks: dict[str, tuple[str, str]] = {}
+        with contextlib.suppress(FileNotFoundError, ValueError), open(self._file_of_ramdisks, encoding="utf-8") as file:
+            self._ramdisks = {path: (stack, boot_id) for path, (stack, boot_id) in json.load(file).items()}
 
     def scan(self, boots: Iterable[Boot], requests: Iterable[tuple[str, str]]) -> None:
         """Take in all reports that lie there and all requests (path, file name) that nginx answered."""
@@ -106,7 +108,8 @@ class Intake:
         if stage.is_booted:
             return
         if report.stage == "ramdisk":
-            self._remember(entry.path, report.boot_id)
+            self._ramdisks[entry.path] = (boot.lease.stack, report.boot_id)
+            self._save()
             state.set_facts(entry.node, {"disks": details["disks"]})
             self._stage(state, boot, entry, Stage.RAMDISK)
         elif report.stage == "writing":
@@ -128,7 +131,7 @@ class Intake:
 
     def _booted(self, state: State, boot: Boot, entry: BootEntry, report: Report) -> None:
         built = report.details["build_id"]
-        if report.boot_id == self._boot_ids.get(entry.path):
+        if self._ramdisks.get(entry.path, ("", ""))[1] == report.boot_id:
             self._log(f"{entry.node}: reports booted from the ramdisk; not believed")
         elif built != entry.build_id:
             cause = f"the system that booted has build id {built}, the plan's image has {entry.build_id}"
@@ -141,9 +144,11 @@ class Intake:
         stages = [Stage(records[entry.server].stage) for entry in boot.entries if entry.server in records]
         if len(stages) < len(boot.entries) or not all(stage.is_booted for stage in stages):
             return
-        for entry in boot.entries:
-            serve.remove(self._state_dir, entry.path)
-            self._boot_ids.pop(entry.path, None)
+        # Servers that an earlier run has booted are no longer in the run file; their paths go with the last one.
+        booted_before = [path for path, (stack, _boot_id) in self._ramdisks.items() if stack == boot.lease.stack]
+        for path in {*booted_before, *(entry.path for entry in boot.entries)}:
+            serve.remove(self._state_dir, path)
+            self._ramdisks.pop(path, None)
         self._save()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(self._state_dir, "run", f"{boot.lease.stack}.boot.json"))
@@ -161,12 +166,8 @@ class Intake:
             self._state_dir, lease.stack, lease.run_id, lease.plan, entry.server, entry.node, stage.value, **details
         )
 
-    def _remember(self, path: str, boot_id: str) -> None:
-        self._boot_ids[path] = boot_id
-        self._save()
-
     def _save(self) -> None:
-        serve.write_file(self._ramdisks, json.dumps(self._boot_ids), 0o600)
+        serve.write_file(self._file_of_ramdisks, json.dumps(self._ramdisks), 0o600)
 
 
 class AccessLog:

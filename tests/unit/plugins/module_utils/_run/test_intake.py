@@ -116,6 +116,20 @@ def test_a_complete_plan_is_no_longer_served(site: Site) -> None:
     assert read_boot(site.dir, site.lease).entries == ()
 
 
+def test_paths_of_an_earlier_run_go_with_the_last_server(site: Site) -> None:
+    site.report("s0", "ramdisk", disks=[])
+    site.report("s0", "booted", boot="disk", build_id=BUILD)
+    site.scan()
+    run_file = site.path / "run" / "cloud.boot.json"
+    document = json.loads(run_file.read_text())
+    del document["servers"]["s0"]
+    run_file.write_text(json.dumps(document))
+    site.intake = Intake(site.dir, site.log.append)
+    site.report("s1", "booted", boot="disk", build_id=BUILD)
+    site.scan()
+    assert list((site.path / "serve").iterdir()) == []
+
+
 def test_booted_is_believed_only_from_the_plan_s_image(site: Site) -> None:
     site.report("s0", "ramdisk", disks=[])
     site.report("s0", "booted", build_id=BUILD)
@@ -142,7 +156,10 @@ def test_a_failure_has_its_cause(site: Site) -> None:
     site.report("s1", "failed", cause="two disks match")
     assert site.scan() == {"s0": "reserved", "s1": "failed"}
     assert servers_of(site.dir, "cloud", PLAN, ["s1"])["s1"]["cause"] == "two disks match"
-    assert site.scan("s1")["s1"] == "pxe", "it is tried again"
+    assert site.scan("s1")["s1"] == "failed", "a firmware that goes round is no news"
+    with State.open(site.dir) as store:
+        store.set_stage("cloud", "s1", "powered", plan=PLAN)
+    assert site.scan("s1")["s1"] == "pxe"
 
 
 @pytest.mark.parametrize("content", ["", "[]", json.dumps({"token": "guess", "stage": "booted"})])
