@@ -95,7 +95,8 @@ class Setting:
             manifest: dict[str, Any] = {"schema": 1, "kind": kind, "name": name, "build_id": build}
             manifest.update({"files": entries} if kind == "ramdisk" else {"stored": entries["disk.zst"]})
             if kind == "disk":
-                manifest["root_partition"] = 3
+                # An image of one zero MiB: no chunk covers it.
+                manifest.update(root_partition=3, size=1 << 20, chunks=[])
             return self.store.add(work, manifest)
 
     def set_boot_device(self, _name: str, accesses: Any, wanted: Any, *, check: bool, **_options: Any) -> Any:
