@@ -56,7 +56,7 @@ def agent_entries(root: str) -> Iterator[tuple[str, bytes]]:
         raise TripleoError(
             "the Python library pystache is missing", operation="build the node agent", next_step="Run prepare"
         )
-    library = next(iter(found.submodule_search_locations))
+    library, *_others = found.submodule_search_locations
     for name in os.listdir(library):
         if name.endswith(".py"):
             yield f"pystache/{name}", _read(os.path.join(library, name))

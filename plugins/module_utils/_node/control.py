@@ -87,7 +87,7 @@ def _scalar(text: str, source: str) -> Any:
 
 def _mode(value: Any, source: str) -> Optional[int]:
     """0 counts as not given, as it always did."""
-    if type(value) is not int:
+    if isinstance(value, bool) or not isinstance(value, int):
         raise NodeError(f"{source}: mode '{value}' is not numeric")
     if not 0 <= value <= 0o777:
         raise NodeError(f"{source}: mode '{value:#o}' out of range")
@@ -96,7 +96,7 @@ def _mode(value: Any, source: str) -> Optional[int]:
 
 def _number(key: str, value: Any, source: str) -> int:
     database = "passwd" if key == "owner" else "group"
-    if type(value) not in (int, str):
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise NodeError(f"{source}: {key} '{value}' must be a string or int")
     try:
         if key == "owner":

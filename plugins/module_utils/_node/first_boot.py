@@ -137,7 +137,7 @@ def settle(drive: ConfigDrive, root: str = "/", set_hostname: Callable[[str], No
     if servers and not os.path.islink(os.path.join(root, "etc/resolv.conf")):
         _write(root, "etc/resolv.conf", "".join(f"nameserver {server}\n" for server in servers), 0o644)
     for name, value in ssh_host_keys(drive.vendor_data).items():
-        kind, _, half = name.partition("_")
+        kind, _dash, half = name.partition("_")
         if kind in ("ed25519", "ecdsa", "rsa") and half in ("private", "public"):
             file = f"etc/ssh/ssh_host_{kind}_key" + (".pub" if half == "public" else "")
             _write(root, file, value.rstrip("\n") + "\n", 0o600 if half == "private" else 0o644)
@@ -215,9 +215,11 @@ def report_booted(drive: ConfigDrive, root: str = "/", patience: float = REPORT_
 
 def put(url: str, body: bytes, seconds: float = 5.0) -> bool:
     """PUT body to an http URL; whether the answer was a success."""
-    scheme, _, rest = url.partition("://")
-    authority, _, path = rest.partition("/")
-    host, _, port = authority.rpartition(":") if authority.rpartition(":")[2].isdigit() else (authority, "", "80")
+    scheme, _colon, rest = url.partition("://")
+    authority, _slash, path = rest.partition("/")
+    host, _colon, port = authority.rpartition(":")
+    if not port.isdigit():
+        host, port = authority, "80"
     if scheme != "http" or not host:
         raise NodeError(f"the report URL '{url}' is not an http URL")
     head = f"PUT /{path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\n"

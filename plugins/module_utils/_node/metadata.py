@@ -34,7 +34,7 @@ def parse(text: bytes, source: str) -> Any:
 def check_depth(document: Any, source: str) -> None:
     """Raise NodeError when containers lie more than MAX_DEPTH levels deep."""
     level = _containers([document])
-    for _ in range(MAX_DEPTH):
+    for _level in range(MAX_DEPTH):
         if not level:
             return
         children = (part.values() if isinstance(part, dict) else part for part in level)

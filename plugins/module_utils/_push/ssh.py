@@ -138,7 +138,8 @@ async def _once(command: list[str], payload: bytes, take: Callable[[Mapping[str,
         stderr=asyncio.subprocess.PIPE,
         limit=LONGEST_LINE,
     )
-    assert process.stdin and process.stdout and process.stderr
+    if not (process.stdin and process.stdout and process.stderr):
+        raise AssertionError("a pipe that was asked for is missing")
     try:
         stderr = asyncio.ensure_future(_tail(process.stderr))
         feed = asyncio.ensure_future(_feed(process.stdin, payload))
