@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -158,8 +159,8 @@ def test_next_boot_is_used_up_and_persistent_is_not(rack: Rack) -> None:
     def boot(expected_first: str) -> None:
         rack.console_log("a1").unlink(missing_ok=True)
         told(rack, "a1", "power", "on")
-        until("boot from disk", lambda: boots(rack, "a1"))
-        assert (b"iPXE initialising" in console(rack, "a1")) == (expected_first == "network")
+        first = until("boot", lambda: re.search(b"iPXE initialising|" + MARK.strip(), console(rack, "a1")))
+        assert first[0] == {"network": b"iPXE initialising", "disk": MARK.strip()}[expected_first]
         told(rack, "a1", "power", "off")
 
     told(rack, "a1", "chassis", "bootdev", "pxe")
@@ -196,7 +197,7 @@ def test_reset_by_the_guest_starts_it_again_and_shutdown_leaves_it_off(rack: Rac
     until("power off by the guest", lambda: "is off" in told(rack, "a1", "power", "status"))
     log = told(rack, "a1", "sel", "elist")
     assert "Initiated by warm reset" in log
-    assert "Soft-off" in log or "soft-off" in log
+    assert "soft-off" in log.lower()
 
 
 def test_power_off_is_a_power_cut(rack: Rack) -> None:
@@ -240,13 +241,11 @@ def test_weak_cipher_suites_are_refused(rack: Rack, number: int) -> None:
 
 def test_freeipmi_finds_the_same(rack: Rack) -> None:
     for number in ("3", "17"):
-        addresses = ",".join(rack.bmc(name)["address"] for name in ("a1", "a2"))
         for name in ("a1", "a2"):
             bmc = rack.bmc(name)
             argv = ["ipmipower", "-D", "LAN_2_0", "-I", number, "-h", bmc["address"], "-u", "admin", "-s"]
             done = subprocess.run([*argv, "-p", bmc["password"]], capture_output=True, text=True, check=True)
             assert done.stdout.strip() == f"{bmc['address']}: off"
-            assert bmc["address"] in addresses
 
 
 def test_killed_bmc_process_leaves_machines_running_and_comes_back(rack: Rack) -> None:
@@ -373,25 +372,23 @@ def test_killed_owner_takes_all_with_it_and_the_next_up_starts_anew(tmp_path: Pa
     with Rack(tmp_path / "rack.yml", tmp_path / "state") as rack:
         told(rack, "b1", "chassis", "bootdev", "pxe", "options=persistent")
         told(rack, "b1", "power", "on")
-        name, password = rack.network.namespace, rack.bmc("b1")["password"]
+        network, password = rack.network, rack.bmc("b1")["password"]
         owner = rack.owner_pid()
         assert owner is not None
         os.kill(owner, signal.SIGKILL)
-        until("all processes gone", lambda: not rack_network.pids(name))
+        until("all processes gone", lambda: not rack_network.pids(network.namespace))
         assert rack.status()["running"] is False
         assert "started" in rack.up()["changes"]
         assert rack.bmc("b1")["password"] == password
         assert "is off" in told(rack, "b1", "power", "status")
         assert "data: c004000000" in told(rack, "b1", "chassis", "bootparam", "get", "5")
-    assert not rack_network.exists(name)
-    assert not rack_network.host_end_present(rack_network.RackNetwork("10.0.0.0/24", "", "", name, f"trp{name[8:]}"))
+    assert not rack_network.exists(network.namespace)
+    assert not rack_network.host_end_present(network)
     assert not (tmp_path / "state").exists()
     assert rack.down()["changed"] is False
 
 
 def test_rack_whose_directory_was_removed_goes_down_too(tmp_path: Path) -> None:
-    import shutil
-
     (tmp_path / "rack.yml").write_text("machines: [{name: b1, memory: 128, disks: [{size: 1}]}]\n")
     rack = Rack(tmp_path / "rack.yml", tmp_path / "state")
     rack.up()
