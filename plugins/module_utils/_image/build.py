@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import IO, Any, Optional
 
 from . import builder, commands, disk, frames, inputs, ramdisk
 from .elements import Element
@@ -160,7 +160,7 @@ def _build(job: Job, settings: Settings, store: ImageStore) -> Built:
         with open(settings.log_path(name), "w", encoding="utf-8") as log, store.staging(name) as directory:
             run = commands.runner(name, log)
             make = _make_disk if job.spec.kind == "disk" else _make_ramdisk
-            manifest = make(job, settings, work, directory, run)
+            manifest = make(job, settings, work, directory, run, log)
             with open(os.path.join(directory, INPUTS_FILE), "w", encoding="utf-8") as stream:
                 json.dump(job.inputs.parts, stream, sort_keys=True)
             image = store.add(directory, manifest)
@@ -185,7 +185,9 @@ def _common(job: Job, build_id: str) -> dict[str, Any]:
     }
 
 
-def _make_disk(job: Job, settings: Settings, work: str, directory: str, run: commands.Run) -> dict[str, Any]:
+def _make_disk(
+    job: Job, settings: Settings, work: str, directory: str, run: commands.Run, log: IO[str]
+) -> dict[str, Any]:
     build_id = uuid.uuid4().hex
     tree = builder.build_tree(
         job.spec,
@@ -200,6 +202,7 @@ def _make_disk(job: Job, settings: Settings, work: str, directory: str, run: com
         log_path=settings.log_path(job.spec.name),
     )
     raw = disk.assemble(tree, work, image=job.spec.name, build_id=build_id, size=job.spec.size, run=run)
+    commands.note(log, "pack")
     packed = frames.pack(raw.path, directory)
     os.unlink(raw.path)  # before the stored file is flushed: some file systems would write it out, too
     return {
@@ -213,7 +216,9 @@ def _make_disk(job: Job, settings: Settings, work: str, directory: str, run: com
     }
 
 
-def _make_ramdisk(job: Job, settings: Settings, work: str, directory: str, run: commands.Run) -> dict[str, Any]:
+def _make_ramdisk(
+    job: Job, settings: Settings, work: str, directory: str, run: commands.Run, log: IO[str]
+) -> dict[str, Any]:
     made = ramdisk.build_ramdisk(
         work,
         kernel_package=job.spec.kernel_package,

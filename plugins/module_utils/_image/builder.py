@@ -53,6 +53,7 @@ def build_tree(
         {
             "TRIPLEO_TREE": tree,
             "USER": "root",
+            "PYTHONUNBUFFERED": "1",
             "ARCH": spec.arch,
             "ELEMENTS_PATH": ":".join(paths),
             "DIB_IMAGE_CACHE": own_cache,

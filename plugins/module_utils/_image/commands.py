@@ -36,8 +36,7 @@ def runner(image: str, log: IO[str]) -> Run:
     """
 
     def run(arguments: Sequence[str], *, step: str = "", **options: Any) -> None:
-        log.write(f"{time.strftime('%H:%M:%S')} + {' '.join(arguments)}\n")
-        log.flush()
+        note(log, step or arguments[0], " ".join(arguments))
         options.setdefault("env", environment())
         if "input" not in options:
             options["stdin"] = subprocess.DEVNULL
@@ -59,6 +58,12 @@ def runner(image: str, log: IO[str]) -> Run:
             )
 
     return run
+
+
+def note(log: IO[str], step: str, detail: str = "") -> None:
+    """Write the start of a step to a log."""
+    log.write(f"{time.strftime('%H:%M:%S')} + {step}: {detail}\n")
+    log.flush()
 
 
 def contained(arguments: Sequence[str]) -> list[str]:

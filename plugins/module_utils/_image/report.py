@@ -6,11 +6,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from .build import Built, Job
 from .store import StoredImage
+
+_PROGRESS_RES = (
+    re.compile(r"dib-run-parts Running \S*/([a-z-]+\.d/\S+)$"),
+    re.compile(r"\| (?:> )?((?:Unpacking|Setting up|Fetched|Get:\d+) \S+)"),
+    re.compile(r"^\d\d:\d\d:\d\d \+ ([^:]+):"),
+)
 
 
 def summary(jobs: Sequence[Job], built: Sequence[Built]) -> list[dict[str, Any]]:
@@ -69,3 +76,13 @@ def described(image: StoredImage, *, verified: Optional[bool]) -> dict[str, Any]
 
 def _lines(parts: Optional[Mapping[str, Any]]) -> str:
     return "".join(f"{name}: {json.dumps(value, sort_keys=True)}\n" for name, value in sorted((parts or {}).items()))
+
+
+def progress(text: str) -> str:
+    """What the end of a build's log says of its step, empty when it says nothing."""
+    for line in reversed(text.splitlines()):
+        for pattern in _PROGRESS_RES:
+            match = pattern.search(line)
+            if match:
+                return match[1]
+    return ""

@@ -29,7 +29,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> build.Settings:
         (elements / name / "file").write_text(name)
     (elements / "base" / "element-provides").write_text("operating-system\n")
 
-    def make(job: build.Job, settings: build.Settings, work: str, directory: str, run: Any) -> dict[str, Any]:
+    def make(job: build.Job, settings: build.Settings, work: str, directory: str, run: Any, log: Any) -> dict[str, Any]:
         if "bad" in job.spec.elements:
             raise ImageError("it is bad", operation=f"image {job.spec.name}")
         raw = os.path.join(work, "disk.raw")
