@@ -103,7 +103,7 @@ class ActionModule(ActionBase):
             for line in follower.lines(changed):
                 display.display(f"  {line}")
             now = time.monotonic()
-            if listen is not None and now - began >= listen:
+            if listen is not None and (now - began >= listen or not follower.silent()):
                 return []
             late = follower.pending() if now - began > options["timeout"] else []
             for follow in [] if listen is not None else [*follower.failed(), *late]:

@@ -60,7 +60,8 @@ class Keeper:
             return False
         boots = list(self._boots(wanted))
         if self._write_hosts(boots):
-            self.dnsmasq.hang_up()
+            # Not SIGHUP: dnsmasq 2.90 of Debian 12 dies of it when a host with a tag has had an answer.
+            self.dnsmasq.restart()
         for service in self.services:
             service.start()
         try:

@@ -19,8 +19,6 @@ MOST_STARTS = 3
 WITHIN_SECONDS = 60.0
 STOP_SECONDS = 5.0
 _READY_SECONDS = 0.4
-# Before it has set up its handlers a service would die of SIGHUP.
-_HANDLES_SIGNALS_SECONDS = 1.0
 _EVIDENCE_BYTES = 8192
 _EVIDENCE_LINES = 3
 
@@ -48,7 +46,6 @@ class Service:
         self._pid_file = pid_file
         self._process: subprocess.Popen[bytes] | None = None
         self._starts: list[float] = []
-        self._hang_up = False
 
     @property
     def pid(self) -> int | None:
@@ -56,13 +53,8 @@ class Service:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Start it when it does not run and is not given up; deliver what ``hang_up`` was asked for."""
-        if self._process:
-            if self._hang_up and time.time() - self.started > _HANDLES_SIGNALS_SECONDS:
-                self._hang_up = False
-                self._signal(signal.SIGHUP)
-            return
-        if self.error:
+        """Start it when it does not run and is not given up."""
+        if self._process or self.error:
             return
         now = time.monotonic()
         self._starts = [moment for moment in self._starts if now - moment < WITHIN_SECONDS]
@@ -89,9 +81,10 @@ class Service:
         self._process = None
         return True
 
-    def hang_up(self) -> None:
-        """Tell it to read its files again; one that has just been started reads them anyway."""
-        self._hang_up = self._process is not None
+    def restart(self) -> None:
+        """End it when it runs, so that the next start has it read its files anew. That is no crash."""
+        if self._process:
+            self.stop()
 
     def stop(self) -> None:
         """End it, by force after five seconds, and forget its errors."""

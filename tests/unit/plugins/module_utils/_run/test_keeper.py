@@ -157,6 +157,19 @@ def test_dhcp_answers_nodes_of_the_plan_only(site: Site) -> None:
     answer = dhcp(site, MAC)
     assert (answer["ip"], answer["bootfile"]) == (f"{site.address[:-1]}10", f"{site.url}/boot.ipxe")
     assert dhcp(site, "52:54:00:aa:bb:02") == {}
+    run_file = site.path / "run" / "cloud.boot.json"
+    document = json.loads(run_file.read_text())
+    document["servers"]["s1"] = document["servers"]["s0"] | {
+        "node": "n1",
+        "mac": "52:54:00:aa:bb:02",
+        "address": f"{site.address[:-1]}11",
+    }
+    run_file.write_text(json.dumps(document))
+    until(lambda: "aa:bb:02" in (site.path / "run" / "dnsmasq.hosts").read_text())
+    until(lambda: read_status(site.dir)["dnsmasq"]["ready"])
+    assert dhcp(site, "52:54:00:aa:bb:02")["ip"] == f"{site.address[:-1]}11"
+    assert dhcp(site, MAC)["ip"] == f"{site.address[:-1]}10"
+    assert "ended with" not in (site.path / "run" / "keeper.log").read_text()
 
 
 def test_http_from_the_first_file_to_booted(site: Site) -> None:
