@@ -1,7 +1,8 @@
 # Each target does the set-up that it needs. `make help` lists them.
 SHELL := /bin/bash
 BIN := .venv/bin
-PACKAGES := $(shell sed '/^\#/d' packages.txt)
+PACKAGES := $(shell sed '/\#/d' packages.txt)
+TEST_PACKAGES := $(shell sed '/^\#/d; s/ *\#.*//' packages.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
@@ -9,6 +10,9 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+# What only tests need brings a service of its own, which a demo must not leave on the host.
+test test-slow unit: PACKAGES := $(TEST_PACKAGES)
 
 packages:  ## install the Debian packages that are missing
 	@dpkg-query -W -f '$${db:Status-Status}\n' $(PACKAGES) 2>&1 | grep -qv '^installed$$' || exit 0; \
