@@ -153,6 +153,8 @@ class _Scope:
 
     def make(self, name: str) -> Any:
         """A resource by its name: a Resource, a nested _Scope, a groups.Group, or None where its condition is false."""
+        if name in self._making:
+            raise Fault(f"circular dependency: {' -> '.join([*self._making, name])}")
         if name in self._made:
             if self._made[name] is _Broken:
                 raise _Broken
@@ -160,15 +162,15 @@ class _Scope:
         entry = self.template.resources().get(name)
         if entry is None:
             raise Fault(f"there is no resource {name!r}")
-        if name in self._making:
-            raise Fault(f"circular dependency: {' -> '.join([*self._making, name])}")
         self._making.append(name)
         self._made[name] = _Broken
         noted = len(self.run.faults)
-        made = self._make(name, entry)
+        try:
+            made = self._make(name, entry)
+        finally:
+            self._making.remove(name)
         if len(self.run.faults) > noted:
             raise _Broken
-        self._making.remove(name)
         self._made[name] = made
         return made
 
