@@ -93,14 +93,15 @@ class Client:
             await asyncio.wait([self._reader])
 
     async def _read(self, stream: asyncio.StreamReader) -> None:
-        while raw := await stream.readline():
-            future = self._waiting.get(json.loads(raw)["id"])
-            if future is None or future.done():
-                continue
-            try:
-                future.set_result(_result(raw))
-            except RackError as error:
-                future.set_exception(error)
+        with contextlib.suppress(ConnectionError):
+            while raw := await stream.readline():
+                future = self._waiting.get(json.loads(raw)["id"])
+                if future is None or future.done():
+                    continue
+                try:
+                    future.set_result(_result(raw))
+                except RackError as error:
+                    future.set_exception(error)
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(RackError("the owner of the machines is gone"))
@@ -129,8 +130,9 @@ async def _answer(handler: Handler, raw: bytes, writer: asyncio.StreamWriter) ->
         message = json.loads(raw)
         number = message["id"]
         reply = {"id": number, "result": await handler(message["op"], message.get("arguments", {}))}
-    except (RackError, KeyError, TypeError, ValueError) as error:
-        reply = {"id": number, "error": str(error) or type(error).__name__}
+    except Exception as error:  # whatever it is, the asker waits for an answer
+        text = str(error) if isinstance(error, RackError) else f"{type(error).__name__}: {error}"
+        reply = {"id": number, "error": text}
     with contextlib.suppress(ConnectionError):
         writer.write(_line(reply))
         await writer.drain()

@@ -52,8 +52,9 @@ class Machine:
         self._load()
         for disk in spec.disks:
             path = directory / disk_file(disk.serial)
-            if not path.exists():
-                with path.open("xb") as file:
+            # One of another size is another disk.
+            if not path.exists() or path.stat().st_size != disk.size << 30:
+                with path.open("wb") as file:
                     file.truncate(disk.size << 30)
 
     @property

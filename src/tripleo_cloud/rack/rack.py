@@ -240,8 +240,16 @@ class Rack:
         argv = network.inside(net.namespace, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
         argv += [sys.executable, "-m", "tripleo_cloud.rack", "serve-machines", os.fspath(self.state_dir)]
         with (self.state_dir / _LOG).open("ab") as log:
+            # Of the environment only what finds programs and modules: it would stay readable as long as the rack runs.
+            environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
             owner = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+                env=environment,
             )
         process.remember(self.state_dir / _PID, owner.pid)
         deadline = time.monotonic() + _START_SECONDS
