@@ -131,7 +131,7 @@ def push(given: dict[str, Any], check: bool, diff: bool) -> dict[str, Any]:
     secrets = SecretStore(state_dir, stack).values()
     with lease.held(state_dir, stack, run_id) as keepalive, State.open(state_dir, read_only=check) as state:
         if check and state.current_plan(stack) is None:
-            known_later = {"pushed_nodes": {}, "changed_nodes": [], "failed_nodes": [], "services": {}}
+            known_later: dict[str, Any] = {"pushed_nodes": {}, "changed_nodes": [], "failed_nodes": [], "services": {}}
             return {"changed": True, "plan": "", "total": 0, "msg": "the servers are known after deploy", **known_later}
         plan = plan_of(state, stack, given["plan"])
         chosen = targets(state_dir, plan, state.servers(stack), given["only"])
