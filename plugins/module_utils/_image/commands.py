@@ -18,7 +18,9 @@ Run = Callable[..., None]
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-_TAIL_LINES = 12
+_TAIL_LINES = 20
+# What diskimage-builder says while it cleans up after a failure.
+_NOISE = ("| Unmount ", "block_device.blockdevice [-]", "dib-run-parts --------", "PROFILING")
 
 
 def environment(extra: Optional[Mapping[str, str]] = None, path_first: str = "") -> dict[str, str]:
@@ -78,8 +80,9 @@ def contained(arguments: Sequence[str]) -> list[str]:
 
 
 def tail(path: str, lines: int = _TAIL_LINES) -> str:
-    """The last lines of a text file."""
+    """The last lines of a log that tell something."""
     with open(path, "rb") as stream:
         stream.seek(0, os.SEEK_END)
         stream.seek(max(0, stream.tell() - 16384))
-        return "\n".join(stream.read().decode(errors="replace").splitlines()[-lines:])
+        found = stream.read().decode(errors="replace").splitlines()
+    return "\n".join([line for line in found if not any(noise in line for noise in _NOISE)][-lines:])
