@@ -53,7 +53,14 @@ class ActionModule(ActionBase):
         if seen.get("failed") or self._task.check_mode or not seen["servers"]:
             result.update(seen)
             return result
-        follower = Follower(options["stack"], options["plan"], options["stage"], seen["servers"], time.monotonic())
+        follower = Follower(
+            options["stack"],
+            options["plan"],
+            options["stage"],
+            seen["servers"],
+            time.monotonic(),
+            seen["look"]["times"],
+        )
         before = {name for name, follow in follower.servers.items() if follower.done(follow)}
         failures = self._follow(follower, options, seen["look"], parent)
         reached = sorted(name for name, follow in follower.servers.items() if follower.done(follow))

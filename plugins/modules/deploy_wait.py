@@ -130,6 +130,7 @@ def look(given: dict[str, Any]) -> dict[str, Any]:
     """Stage and cause of every server, and where the event file ends."""
     state_dir = given["state_dir"]
     offset = events.size(state_dir)
+    times = events.times(state_dir, given["stack"], given["plan"] or "")
     servers = servers_of(state_dir, given["stack"], given["plan"] or "", given["only"])
     return {
         "changed": False,
@@ -140,6 +141,7 @@ def look(given: dict[str, Any]) -> dict[str, Any]:
         "evidence": evidence_of(state_dir, given["stack"], given["evidence_for"]),
         "look": {
             "offset": offset,
+            "times": {name: moments for name, moments in times.items() if name in servers},
             "python": sys.executable,
             "library": launch.install(state_dir),
             "bmcs": bmcs_of(state_dir, servers),

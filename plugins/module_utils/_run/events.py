@@ -14,6 +14,7 @@ from typing import Any
 NAME = "events.jsonl"
 LARGEST = 64 * 1024 * 1024
 POLL_BYTES = 1024 * 1024
+_HISTORY_BYTES = 8 * 1024 * 1024
 
 
 def path(state_dir: str) -> str:
@@ -77,3 +78,23 @@ def read(state_dir: str, offset: int, limit: int = POLL_BYTES) -> tuple[bytes, i
     if not whole and len(chunk) == limit:
         return b"", offset + limit
     return whole, offset + len(whole)
+
+
+def times(state_dir: str, stack: str, plan: str) -> dict[str, dict[str, float]]:
+    """When each stage of each server of a plan began last, seconds since the epoch; powering on begins anew.
+
+    Only the last 8 MiB of the event file are looked at.
+    """
+    text, _offset = read(state_dir, max(0, size(state_dir) - _HISTORY_BYTES), _HISTORY_BYTES)
+    found: dict[str, dict[str, float]] = {}
+    for line in text.splitlines():
+        if plan.encode() not in line:
+            continue
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            event = json.loads(line)
+            if event["stack"] == stack and event["plan"] == plan:
+                known = found.setdefault(event["server"], {})
+                if event["stage"] == "powered":
+                    known.clear()
+                known.setdefault(event["stage"], event["time"])
+    return found

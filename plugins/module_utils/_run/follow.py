@@ -70,12 +70,28 @@ class Follower:
     """All servers that are followed to one stage."""
 
     def __init__(
-        self, stack: str, plan: str, target: str, servers: Mapping[str, Mapping[str, Any]], now: float
+        self,
+        stack: str,
+        plan: str,
+        target: str,
+        servers: Mapping[str, Mapping[str, Any]],
+        now: float,
+        times: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
-        """servers: name -> node, stage and cause as the state has them. now: any clock in seconds."""
+        """servers: name -> node, stage and cause as the state has them. now: any clock in seconds.
+
+        times: name -> stage -> when it began, of what is past.
+        """
         self.stack, self.plan, self.target = stack, plan, target
         self.servers = {
-            name: Follow(name, fields["node"], fields["stage"], fields.get("cause") or "", heard=now)
+            name: Follow(
+                name,
+                fields["node"],
+                fields["stage"],
+                fields.get("cause") or "",
+                heard=now,
+                times=dict((times or {}).get(name, {})),
+            )
             for name, fields in sorted(servers.items())
         }
         self._width = max(map(len, self.servers), default=0)
@@ -99,7 +115,9 @@ class Follower:
             follow.step = str(event.get("step") or "")
             if stage != follow.stage:
                 follow.stage, follow.cause = stage, str(event.get("cause") or "")
-                follow.times[stage] = moment
+                if stage == "powered":
+                    follow.times.clear()
+                follow.times.setdefault(stage, moment)
                 changed[follow.server] = follow
         return list(changed.values())
 

@@ -74,3 +74,14 @@ def test_a_poll_renews_and_tells_that_nobody_serves(tmp_path: Path) -> None:
 
 def test_a_poll_without_a_run_only_reads(tmp_path: Path) -> None:
     assert json.loads(poll.poll(os.fspath(tmp_path), "cloud", "", 0)) == {"offset": 0, "error": ""}
+
+
+def test_times_begin_anew_with_power(tmp_path: Path) -> None:
+    for stage in ("pxe", "failed", "powered", "pxe", "writing", "writing"):
+        write(tmp_path, stage)
+    events.append(os.fspath(tmp_path), "other", "r1", "a" * 64, "s0", "n1", "written")
+    events.append(os.fspath(tmp_path), "cloud", "r1", "b" * 64, "s1", "n1", "written")
+    times = events.times(os.fspath(tmp_path), "cloud", "a" * 64)
+    assert list(times) == ["s0"]
+    assert list(times["s0"]) == ["powered", "pxe", "writing"]
+    assert sorted(times["s0"].values()) == list(times["s0"].values())

@@ -39,6 +39,15 @@ def test_from_reserved_to_booted() -> None:
     assert (following.pending(), [follow.cause for follow in following.failed()]) == ([], ["no disk"])
 
 
+def test_what_is_past_counts_for_the_durations() -> None:
+    servers = {"s0": {"node": "n0", "stage": "writing", "cause": ""}}
+    following = Follower(
+        "cloud", PLAN, "booted", servers, 0.0, {"s0": {"powered": 990.0, "pxe": 995.0, "writing": 999.0}}
+    )
+    following.feed(event("s0", "writing", 1005.0) + event("s0", "written", 1010.0), 1.0)
+    assert following.servers["s0"].seconds() == {"powered": 5.0, "pxe": 4.0, "writing": 11.0}
+
+
 @pytest.mark.parametrize(
     "line",
     [
