@@ -1,0 +1,135 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.errors import StateError
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.key import secret_key
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.schema import MIGRATIONS
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.stages import Stage
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
+
+NODES = {name: {"macs": [name], "capabilities": {}} for name in ("n1", "n2")}
+
+
+def plan(serial: int = 1, stack: str = "cloud", action: str = "create", **nodes: str) -> dict[str, Any]:
+    servers = {f"{name}.Server": {"name": name, "node": node, "action": action} for name, node in nodes.items()}
+    return {"stack": stack, "serial": serial, "hash": f"hash-{stack}-{serial}", "servers": servers}
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> str:
+    with State.open(str(tmp_path / "state")) as state:
+        assert state.register(NODES) == ["n1", "n2"]
+    return str(tmp_path / "state")
+
+
+def test_a_read_only_look_makes_nothing(tmp_path: Path) -> None:
+    with State.open(str(tmp_path / "none"), read_only=True) as state:
+        assert (state.nodes(), state.stacks(), state.current_plan("cloud")) == ({}, [], None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_are_private(state_dir: str) -> None:
+    assert os.stat(state_dir).st_mode & 0o777 == 0o700
+    assert os.stat(os.path.join(state_dir, "deployment.sqlite")).st_mode & 0o777 == 0o600
+
+
+def test_registering_again_changes_only_what_differs(state_dir: str) -> None:
+    with State.open(state_dir) as state:
+        state.set_facts("n1", {"disks": []})
+        assert state.register(NODES) == []
+        assert state.register({**NODES, "n2": {"macs": ["other"]}}) == ["n2"]
+        assert state.nodes()["n1"].facts == {"disks": []}
+
+
+def test_a_plan_reserves_all_or_nothing(state_dir: str) -> None:
+    with State.open(state_dir) as state:
+        state.store_plan(plan(a="n1"), 0, [("ctlplane", "192.0.2.1", "a.Server")])
+        with pytest.raises(StateError, match="was reserved by another stack meanwhile"):
+            state.store_plan(plan(stack="other", b="n2", c="n1"), 0, [])
+        assert state.reservations() == {"n1": ("cloud", "a.Server")}
+        with pytest.raises(StateError, match="was reserved by another stack"):
+            state.store_plan(plan(stack="other", b="n2"), 0, [("ctlplane", "192.0.2.1", "b.Server")])
+        assert state.stacks() == ["cloud"]
+        assert state.current_plan("cloud") == plan(a="n1")
+
+
+def test_a_plan_made_from_an_older_one_is_refused(state_dir: str) -> None:
+    with State.open(state_dir) as state:
+        state.store_plan(plan(a="n1"), 0, [])
+        with pytest.raises(StateError, match="changed by another run"):
+            state.store_plan(plan(a="n2"), 0, [])
+        state.store_plan(plan(2, a="n1"), 1, [])
+
+
+def test_stages_follow_the_plan(state_dir: str) -> None:
+    with State.open(state_dir) as state:
+        state.store_plan(plan(a="n1", b="n2"), 0, [])
+        assert {name: record.stage for name, record in state.servers("cloud").items()} == {
+            "a": "reserved",
+            "b": "reserved",
+        }
+        state.set_stage("cloud", "a", Stage.WRITTEN, plan="hash-cloud-1", host_key="ssh-ed25519 A")
+        state.set_stage("cloud", "a", "failed", plan="hash-cloud-1", cause="no DHCP answer")
+        record = state.servers("cloud")["a"]
+        assert (record.stage, record.cause, record.host_key) == ("failed", "no DHCP answer", "ssh-ed25519 A")
+        with pytest.raises(StateError, match="under plan other"):
+            state.set_stage("cloud", "a", Stage.BOOTED, plan="other")
+        with pytest.raises(ValueError, match="is not a valid Stage"):
+            state.set_stage("cloud", "a", "flying", plan="hash-cloud-1")
+        state.set_healthy("cloud", "b", "digest", plan="hash-cloud-1")
+        assert state.servers("cloud")["b"].config_digest == "digest"
+
+
+def test_a_new_plan_keeps_the_stage_of_kept_servers_only(state_dir: str) -> None:
+    with State.open(state_dir) as state:
+        state.store_plan(plan(a="n1", b="n2"), 0, [])
+        state.set_stage("cloud", "a", Stage.BOOTED, plan="hash-cloud-1")
+        state.store_plan(plan(2, action="keep", a="n1"), 1, [])
+        (record,) = state.servers("cloud").values()
+        assert (record.name, record.stage, record.plan_hash) == ("a", "booted", "hash-cloud-2")
+        assert "n2" not in state.reservations()
+
+
+def test_a_lost_plan_file_is_named(state_dir: str) -> None:
+    with State.open(state_dir) as state:
+        state.store_plan(plan(a="n1"), 0, [])
+        os.unlink(os.path.join(state_dir, "plans", "cloud-1.json"))
+        with pytest.raises(StateError, match=r"cloud-1\.json"):
+            state.current_plan("cloud")
+
+
+def test_a_newer_schema_is_refused(state_dir: str) -> None:
+    path = os.path.join(state_dir, "deployment.sqlite")
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StateError, match="schema version 99 is newer"), State.open(state_dir):
+        pass
+
+
+def test_the_key_is_made_once_by_whoever_asks_first(tmp_path: Path) -> None:
+    code = (
+        "import sys; from ansible_collections.tripleo.cloud.plugins.module_utils._state.key import secret_key;"
+        "print(secret_key(sys.argv[1]).hex())"
+    )
+    racers = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "s")], stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    keys = {racer.communicate()[0].strip() for racer in racers}
+    assert keys == {secret_key(str(tmp_path / "s")).hex()}
+    assert len(keys.pop()) == 64
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["key"]
+    assert json.dumps(oct((tmp_path / "s" / "key").stat().st_mode & 0o777)) == '"0o600"'
