@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--inventory-dir", help="where nodes.yaml goes (default: beside rack.yml)")
     parser.add_argument("--check", action="store_true", help="say what would change, change nothing")
     arguments = parser.parse_args(words)
+    # ip, nft and sysctl, which a shell without root's profile does not find.
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
     rack = Rack(arguments.file, arguments.state_dir, inventory_dir=arguments.inventory_dir)
     try:
         if arguments.command == "status":
