@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import yaml
 
 from tripleo_cloud.api import PHASES, Deployment
-from tripleo_cloud.events import Kind
+from tripleo_cloud.events import Event, Kind, Summary
 
 COMMANDS = {
     "demo": "the virtual rack, then the four phases",
@@ -79,25 +79,51 @@ def main(argv: Sequence[str] | None = None) -> int:
         only=arguments.only,
         tags=arguments.tags,
     )
-    started = time.monotonic()
-    times: list[tuple[str, float, int]] = []
+    report = Report()
     for playbook in playbooks(arguments):
-        status = follow(deployment, playbook)
-        times.append((playbook, deployment.summary.seconds, deployment.summary.changed))
+        status = follow(deployment, playbook, report)
         if status:
             return status
-    print()
-    for playbook, seconds, changed in times:
-        print(f"{playbook:12} {seconds:7.1f} s  {changed} changed")
-    print(f"{'total':12} {time.monotonic() - started:7.1f} s")
+    report.show()
+    if arguments.command == "demo" and not arguments.check:
+        print("take it down: make rack-down")
     return 0
 
 
-def follow(deployment: Deployment, playbook: str) -> int:
+class Report:
+    """What a command took: time per phase and per server."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._phases: list[tuple[str, float, int]] = []
+        self._servers: dict[str, dict[str, float]] = {}
+
+    def add_phase(self, playbook: str, summary: Summary) -> None:
+        """A phase that ended."""
+        self._phases.append((playbook, summary.seconds, summary.changed))
+
+    def add_event(self, event: Event) -> None:
+        """Keep the seconds that servers spent in their stages."""
+        for name, seconds in event.server_seconds.items():
+            self._servers.setdefault(name, {}).update(seconds)
+
+    def show(self) -> None:
+        """Print it."""
+        print()
+        for playbook, seconds, changed in self._phases:
+            print(f"{playbook:12} {seconds:7.1f} s  {changed} changed")
+        print(f"{'total':12} {time.monotonic() - self._started:7.1f} s")
+        for name, stages in sorted(self._servers.items()):
+            if stages:
+                print(f"{name}: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items()))
+
+
+def follow(deployment: Deployment, playbook: str, report: Report) -> int:
     """Print a run's lines as they come; 0 when it was successful."""
     events = deployment.run(playbook)
     try:
         for event in events:
+            report.add_event(event)
             if event.text and event.kind is not Kind.SKIPPED:
                 print(event.text, flush=True)
     except KeyboardInterrupt:
@@ -106,6 +132,7 @@ def follow(deployment: Deployment, playbook: str) -> int:
         for _ in events:
             pass
         return 130
+    report.add_phase(playbook, deployment.summary)
     if deployment.summary.successful:
         return 0
     for failure in deployment.summary.failures:

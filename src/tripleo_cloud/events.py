@@ -64,6 +64,18 @@ class Event:
             kind = Kind.CHANGED if (data.get("res") or {}).get("changed") else Kind.OK
         return cls(kind, raw.get("stdout", ""), data.get("task", ""), data)
 
+    @property
+    def server_seconds(self) -> dict[str, dict[str, float]]:
+        """Seconds of each stage by server, where the task followed servers."""
+        servers = (self.data.get("res") or {}).get("servers")
+        if not isinstance(servers, Mapping):
+            return {}
+        return {
+            name: server["seconds"]
+            for name, server in servers.items()
+            if isinstance(server, Mapping) and isinstance(server.get("seconds"), Mapping)
+        }
+
 
 @dataclass(frozen=True)
 class Summary:
