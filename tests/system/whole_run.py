@@ -43,13 +43,13 @@ class WholeRun:
         self.inventory = folder / "inventories" / "rack" / "hosts.yml"
         self.state = folder / ".work" / "state"
         self.log = folder / "log"
-        shutil.copytree(
-            ROOT / "inventories" / "rack",
-            self.inventory.parent,
-            ignore=shutil.ignore_patterns("nodes.yaml", "clouds.yaml", "rack.yml.generated"),
-            dirs_exist_ok=True,
+        tracked = subprocess.run(
+            ["git", "ls-files", "inventories/rack"], cwd=ROOT, capture_output=True, text=True, check=True
         )
-        self.log.mkdir(exist_ok=True)
+        for name in tracked.stdout.splitlines():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+        self.log.mkdir(parents=True, exist_ok=True)
 
     def play(self, playbook: str, *arguments: str) -> Done:
         """Run the playbook tripleo.cloud.<playbook>; its output is kept in the folder log."""
