@@ -24,7 +24,9 @@ class BatchAction(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         arguments = dict(self._task.args)
-        nodes = self.read_nodes(arguments.pop("nodes_file", None) or variables.get("tripleo_nodes_file"))
+        # Variables of hosts are templates still, arguments of tasks are not.
+        nodes_file = arguments.pop("nodes_file", None) or self._templar.template(variables.get("tripleo_nodes_file"))
+        nodes = self.read_nodes(nodes_file)
         arguments["private_file"] = self.upload_private(self.private(nodes, arguments))
         result.update(self._execute_module(module_args=arguments, task_vars=variables))
         return result
