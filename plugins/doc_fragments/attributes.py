@@ -13,9 +13,9 @@ attributes:
     description: Can run in C(check_mode) and return changed status prediction without modifying the target.
     support: full
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description: Returns details on what has changed, or would change in C(check_mode), when in diff mode.
     support: full
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second run indicates no change.
+    description: A second run in a row outside check mode, with the same arguments, indicates no change.
     support: full
 """

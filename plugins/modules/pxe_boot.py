@@ -69,7 +69,8 @@ EXAMPLES = r"""
     state_dir: /var/lib/tripleo-cloud
     stack: workload-cloud
     plan: "{{ stack_result.plan.hash }}"
-    kernel_arguments: [console=ttyS1,115200]
+    kernel_arguments:
+      - console=ttyS1,115200
 
 - name: Boot one machine from its disk from now on
   tripleo.cloud.pxe_boot:

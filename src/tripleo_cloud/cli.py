@@ -129,7 +129,7 @@ def follow(deployment: Deployment, playbook: str, report: Report) -> int:
     except KeyboardInterrupt:
         print(f"\n{playbook}: ending the run, nothing of it stays behind", file=sys.stderr)
         deployment.cancel()
-        for _ in events:
+        for _event in events:
             pass
         return 130
     report.add_phase(playbook, deployment.summary)

@@ -81,7 +81,7 @@ def test_the_image_boots(images: dict[str, StoredImage], tmp_path: Path, name: s
     proof = {}
     for line in console(tmp_path / "disk.raw", firmware):
         if line.startswith("proof "):
-            key, _, value = line[len("proof ") :].partition(" ")
+            key, _separator, value = line[len("proof ") :].partition(" ")
             proof[key] = value
         if "end" in proof:
             break

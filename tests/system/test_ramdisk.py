@@ -147,7 +147,7 @@ def used_disk(path: Path) -> Path:
     """A disk on which no byte is zero."""
     block = bytes(random.Random(2).choices(range(1, 256), k=MIB))
     with open(path, "wb") as stream:
-        for _ in range(DISK_BYTES // MIB):
+        for _number in range(DISK_BYTES // MIB):
             stream.write(block)
     return path
 

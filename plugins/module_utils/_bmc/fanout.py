@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Callable, TypeVar
 
 from .errors import BmcError, Cause
@@ -21,7 +22,7 @@ T = TypeVar("T")
 IN_FLIGHT = 256
 # Logging in to a BMC that answers takes well under a second; a silent one is given up after 5 to 6.
 LOGIN = 20.0
-DRIVERS: Mapping[str, Callable[[], Driver]] = {"ipmi": IpmiDriver}
+DRIVERS: Mapping[str, Callable[[], Driver]] = MappingProxyType({"ipmi": IpmiDriver})
 
 
 def drive(

@@ -42,7 +42,7 @@ def parse_list(text: str) -> Iterator[Source]:
         match = _LINE_RE.match(line.strip())
         if match:
             pairs = (option.partition("=") for option in (match["options"] or "").split())
-            options = tuple((name.lower(), value) for name, _, value in pairs)
+            options = tuple((name.lower(), value) for name, _operator, value in pairs)
             yield Source(match["uri"], match["suite"], tuple(match["components"].split()), options)
 
 
@@ -67,7 +67,7 @@ def _fields(stanza: str) -> dict[str, str]:
         if line[:1] in " \t" and name:
             fields[name] += f" {line.strip()}"
         elif ":" in line:
-            name, _, value = line.partition(":")
+            name, _separator, value = line.partition(":")
             name = name.strip().lower()
             fields[name] = value.strip()
     return fields

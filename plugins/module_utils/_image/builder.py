@@ -78,8 +78,11 @@ def build_tree(
             step="elements",
             env=environment(variables, path_first=os.path.join(sys.prefix, "bin")),
         )
-    except ImageError as error:
-        raise explain(spec.name, found, log_path) or error from error
+    except ImageError:
+        fault = explain(spec.name, found, log_path)
+        if fault is None:
+            raise
+        raise fault from None
     return tree
 
 

@@ -83,7 +83,9 @@ def parse_spec(data: Mapping[str, Any]) -> ImageSpec:
     problems = [
         f"package {package!r} is no package name" for package in spec.packages if not _PACKAGE_RE.match(package)
     ]
-    problems += [f"environment {key!r} is no variable" for key, _ in spec.environment if not _VARIABLE_RE.match(key)]
+    problems += [
+        f"environment {key!r} is no variable" for key, _value in spec.environment if not _VARIABLE_RE.match(key)
+    ]
     if spec.kind not in KINDS:
         problems.append(f"kind {spec.kind!r} is none of {', '.join(KINDS)}")
     if spec.arch not in _ARCHES:

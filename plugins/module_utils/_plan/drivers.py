@@ -99,7 +99,7 @@ class BareMetal:
         try:
             return self._allocator.address(network, path, wanted)
         except PlanError as error:
-            raise Fault(error.message) from error
+            raise Fault(error.message) from None
 
 
 def check(resource: Resource) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,8 +73,9 @@ def _match(waiting: Sequence[Request], fitting: Mapping[str, Sequence[str]]) -> 
     holds: dict[str, str] = {}
     for request in waiting:
         came_from: dict[str, Request] = {}
-        queue, end = [request], ""
-        for asking in queue:
+        queue, end = deque([request]), ""
+        while queue and not end:
+            asking = queue.popleft()
             for node in fitting[asking.flavor.name]:
                 if node not in came_from:
                     came_from[node] = asking
@@ -82,8 +83,6 @@ def _match(waiting: Sequence[Request], fitting: Mapping[str, Sequence[str]]) -> 
                         end = node
                         break
                     queue.append(holder[node])
-            if end:
-                break
         while end:
             asking = came_from[end]
             before = holds.get(asking.path, "")

@@ -44,7 +44,7 @@ def given(name: str, value: str, key: bytes) -> str:
 def random_string(length: int = 32, kind: str = "lettersdigits") -> str:
     """A new random text of one of Heat's character classes."""
     alphabet = CLASSES[kind]
-    return "".join(random.choice(alphabet) for _ in range(length))
+    return "".join(random.choice(alphabet) for _number in range(length))
 
 
 def fill(value: Any, values: Mapping[str, str]) -> Any:

@@ -66,7 +66,7 @@ class Console:
         return body
 
     def ask(self, authentication: int | None = None) -> bytes:
-        auth, integrity, _, _ = SUITES[self.suite]
+        auth, integrity = SUITES[self.suite][:2]
         auth = auth if authentication is None else authentication
         algorithms_ = b"".join(bytes([k, 0, 0, 8, v, 0, 0, 0]) for k, v in enumerate((auth, integrity, 1)))
         return self.exchange(0x10, bytes([7, self.role, 0, 0]) + struct.pack("<I", self.number) + algorithms_)
@@ -170,7 +170,7 @@ def test_other_algorithms_are_refused(endpoint: Endpoint, authentication: int) -
 
 
 def test_sessions_are_limited(endpoint: Endpoint) -> None:
-    for _ in range(rmcp.MOST_SESSIONS):
+    for _number in range(rmcp.MOST_SESSIONS):
         Console(endpoint).open()
     with pytest.raises(Refused) as refused:
         Console(endpoint).open()
@@ -178,7 +178,7 @@ def test_sessions_are_limited(endpoint: Endpoint) -> None:
 
 
 def test_half_open_sessions_do_not_block_for_long(endpoint: Endpoint, clock: Clock) -> None:
-    for _ in range(rmcp.MOST_SESSIONS):
+    for _number in range(rmcp.MOST_SESSIONS):
         Console(endpoint).ask()
     clock.now += rmcp.OPENING_SECONDS + 1
     Console(endpoint).open()
@@ -186,7 +186,7 @@ def test_half_open_sessions_do_not_block_for_long(endpoint: Endpoint, clock: Clo
 
 def test_idle_sessions_end_and_used_ones_do_not(endpoint: Endpoint, clock: Clock) -> None:
     idle, used = Console(endpoint).open(), Console(endpoint).open()
-    for _ in range(3):
+    for _number in range(3):
         clock.now += rmcp.IDLE_SECONDS / 2
         assert isinstance(endpoint.receive(used.seal(used.message(*POWER_STATUS))), Incoming)
     assert endpoint.receive(idle.seal(idle.message(*POWER_STATUS))) is None

@@ -57,7 +57,7 @@ def test_boot_flags(flags: str, own: str, first: str, after: str) -> None:
 
 def test_event_log_numbers_grow_and_the_oldest_goes() -> None:
     log = EventLog()
-    for _ in range(eventlog.LONGEST + 3):
+    for _number in range(eventlog.LONGEST + 3):
         log.add(eventlog.POWER_ON)
     numbers = [struct.unpack_from("<H", record)[0] for record in log.records]
     assert numbers == list(range(4, eventlog.LONGEST + 4))

@@ -33,7 +33,7 @@ if last == "failed":
     put("ramdisk", "failed", cause="chunk 7 differs")
 if last == "booted":
     put("ramdisk", "written", ssh_host_key="ssh-ed25519 " + "A" * 68)
-    for _ in range(100):
+    for _number in range(100):
         try:
             urllib.request.urlopen(f"{url}go")
             break

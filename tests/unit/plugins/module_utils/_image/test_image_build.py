@@ -73,7 +73,7 @@ def test_unchanged_inputs_build_nothing(settings: build.Settings) -> None:
 
 def test_a_changed_element_builds_the_images_that_have_it(settings: build.Settings) -> None:
     wanted = specs("one") + specs("two", elements=("base", "app"))
-    _, before = run(settings, wanted)
+    _actions, before = run(settings, wanted)
     Path(settings.paths[0], "app", "file").write_text("new")
     store = ImageStore(settings.state_dir)
     jobs = build.plan_jobs(wanted, settings, store)
@@ -82,13 +82,13 @@ def test_a_changed_element_builds_the_images_that_have_it(settings: build.Settin
     entry = report.difference(jobs)[0]
     changed = set(entry["after"].splitlines()) - set(entry["before"].splitlines())
     assert [line.partition(":")[0] for line in changed] == ["element app"]
-    _, after = run(settings, wanted)
+    _actions, after = run(settings, wanted)
     assert after[0] == before[0]
     assert after[1] != before[1]
 
 
 def test_refresh_builds_anew_and_drops_the_cached_base(settings: build.Settings) -> None:
-    _, before = run(settings, specs("one"))
+    _actions, before = run(settings, specs("one"))
     base = Path(settings.cache, "base")
     base.mkdir(parents=True)
     (base / "debian-base-1.tar").touch()
@@ -104,7 +104,7 @@ def test_a_lost_file_is_built_again(settings: build.Settings) -> None:
     image = ImageStore(settings.state_dir).get("one")
     assert image is not None
     os.truncate(image.path("stored"), 3)
-    actions, _ = run(settings, specs("one"))
+    actions, _builds = run(settings, specs("one"))
     assert actions == [("build", "a file of its build is missing or has another size")]
 
 
@@ -172,7 +172,7 @@ def test_a_contained_program_dies_with_the_process_that_started_it(tmp_path: Pat
 
 
 def wait_until(condition: Any) -> None:
-    for _ in range(200):
+    for _number in range(200):
         if condition():
             return
         time.sleep(0.05)

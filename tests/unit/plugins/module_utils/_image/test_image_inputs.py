@@ -40,7 +40,7 @@ def digest(tmp_path: Path, **changes: Any) -> str:
     agent = tmp_path / "agent.pyz"
     if not agent.exists():
         agent.write_text("agent")
-    found, _ = inputs.disk_inputs(
+    found, _elements = inputs.disk_inputs(
         spec, [str(tmp_path / "els")], node_agent=str(agent), release="bookworm", apt_lines=["deb a b c"]
     )
     return found.digest

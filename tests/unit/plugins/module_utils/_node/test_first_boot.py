@@ -79,8 +79,9 @@ def test_other_networks() -> None:
             {"link": "a", "type": "ipv6", "ip_address": "fd00::10", "netmask": "64"},
         ],
     }
-    (text,) = networkd_files(data).values()
-    assert "DHCP=ipv4" in text and "Address=fd00::10/64" in text
+    texts = list(networkd_files(data).values())
+    assert len(texts) == 1
+    assert "DHCP=ipv4" in texts[0] and "Address=fd00::10/64" in texts[0]
     assert networkd_files({}) == {}
     assert name_servers({}) == []
 

@@ -142,7 +142,7 @@ def test_a_script_that_hangs_is_killed_with_its_children(recorder: Recorder) -> 
     assert failure is not None
     assert (failure.status, failure.output) == (-9, "killed at the time limit\nfirst\n")
     child = int(recorder.out()[0])
-    for _ in range(50):
+    for _number in range(50):
         state = Path(f"/proc/{child}/stat")
         if not state.exists() or state.read_text().split()[2] == "Z":
             break

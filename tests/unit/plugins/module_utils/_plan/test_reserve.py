@@ -112,7 +112,7 @@ def test_a_shortage_names_what_is_missing() -> None:
 def test_reservations_succeed_exactly_when_brute_force_does() -> None:
     source = random.Random(7)
     outcomes = set()
-    for _ in range(400):
+    for _number in range(400):
         nodes = {
             f"n{n}": hardware(source.choice(["a", "b", ""]), cpus=source.randint(1, 3))
             for n in range(source.randint(1, 5))

@@ -284,7 +284,7 @@ def test_a_server_that_does_not_know_the_key(cloud: Cloud) -> None:
 
 
 def wait_for(cloud: Cloud) -> None:
-    for _ in range(100):
+    for _number in range(100):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.1.1", cloud.port)) == 0:
                 return

@@ -40,7 +40,7 @@ def test_a_torn_line_waits_for_its_rest(tmp_path: Path) -> None:
 def test_a_poll_is_bounded_and_passes_over_a_line_that_is_too_long(tmp_path: Path) -> None:
     (tmp_path / events.NAME).write_bytes(b"x" * 25 + b"\nshort\n")
     state, offset, seen = os.fspath(tmp_path), 0, []
-    for _ in range(6):
+    for _number in range(6):
         text, offset = events.read(state, offset, limit=10)
         seen.append(text)
     assert b"".join(seen).endswith(b"short\n")

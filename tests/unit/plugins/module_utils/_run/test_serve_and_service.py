@@ -25,7 +25,7 @@ def test_switch_leaves_nothing_that_writes(tmp_path: Path) -> None:
     for name in ("boot.ipxe", "kernel", "ramdisk", "deploy.json", "manifest.json"):
         (served / name).write_text("deploy")
     assert not serve.switched(state, PATH)
-    for _ in range(2):
+    for _number in range(2):
         serve.switch(state, PATH)
         assert sorted(os.listdir(served)) == ["boot.ipxe", "go"]
         assert serve.switched(state, PATH)
@@ -49,7 +49,7 @@ def test_remove(tmp_path: Path) -> None:
     for name in ("serve", "reports"):
         (tmp_path / name / PATH).mkdir(parents=True)
         (tmp_path / name / PATH / "file").touch()
-    for _ in range(2):
+    for _number in range(2):
         serve.remove(os.fspath(tmp_path), PATH)
     assert [*(tmp_path / "serve").iterdir(), *(tmp_path / "reports").iterdir()] == []
 
@@ -80,7 +80,7 @@ def test_a_service_that_keeps_ending_is_given_up(tmp_path: Path, monkeypatch: py
     now = [0.0]
     monkeypatch.setattr(service.time, "monotonic", lambda: now[0])
     child = service.Service("dnsmasq", ["sh", "-c", "echo port 67 failed: in use; exit 2"], os.fspath(tmp_path / "log"))
-    for _ in range(service.MOST_STARTS):
+    for _number in range(service.MOST_STARTS):
         child.start()
         reap(child)
         child.start()

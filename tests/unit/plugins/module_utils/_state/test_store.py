@@ -126,7 +126,7 @@ def test_the_key_is_made_once_by_whoever_asks_first(tmp_path: Path) -> None:
     )
     racers = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "s")], stdout=subprocess.PIPE, text=True)
-        for _ in range(4)
+        for _number in range(4)
     ]
     keys = {racer.communicate()[0].strip() for racer in racers}
     assert keys == {secret_key(str(tmp_path / "s")).hex()}
