@@ -14,6 +14,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Optional
 
 from .errors import ImageError
 
@@ -45,8 +46,14 @@ def pack(element_paths: Sequence[str], core_dir: str, node_agent: bytes) -> byte
     return buffer.getvalue()
 
 
-def unpack(path: str, target: str) -> Bundle:
+def unpack(path: Optional[str], target: str) -> Bundle:
     """Unpack a bundle into an empty folder; raises ImageError when it is not one."""
+    if not path:
+        raise ImageError(
+            "nobody brought the elements",
+            operation="unpack elements",
+            next_step="call the module as tripleo.cloud.image_build, whose action plugin brings them",
+        )
     try:
         with tarfile.open(path, mode="r:") as archive:
             for member in archive:

@@ -80,6 +80,16 @@ files = [getattr(module, "__file__", None) for module in sys.modules.values()]
 print(json.dumps(sorted({file for file in files if file and not file.startswith(sys.argv[1])})))
 """
 
+# Turns sources into bytecode beside them, without time stamps. Compiling costs a slow machine seconds of every boot.
+_COMPILE = """\
+import os, py_compile, sys
+unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+for file in sys.stdin.read().splitlines():
+    shown = file[len(sys.argv[1]):]
+    py_compile.compile(file, file + "c", shown, doraise=True, invalidation_mode=unchecked)
+    os.unlink(file)
+"""
+
 
 def build_ramdisk(
     destination_dir: str,
@@ -115,6 +125,8 @@ def build_ramdisk(
         for folder, folders, files in os.walk(root)
         for name in [*folders, *files]
     )
+    for name in names:
+        os.utime(os.path.join(root, name), (0, 0), follow_symlinks=False)
     run(
         ["cpio", "--quiet", "--create", "--format=newc", "--owner=0:0", "--reproducible", f"--file={ramdisk}.cpio"],
         cwd=root,
@@ -195,7 +207,11 @@ def _add_python(root: str, core_dir: str) -> None:
     _copy(root, os.path.realpath(PYTHON))
     os.symlink(os.path.basename(os.path.realpath(PYTHON)), os.path.join(root, "usr/bin/python3"))
     _add_libraries(root, binaries)
-    shutil.copytree(core_dir, os.path.join(root, "tripleo", "_deploy"), ignore=shutil.ignore_patterns("__pycache__"))
+    program = os.path.join(root, "tripleo", "_deploy")
+    shutil.copytree(core_dir, program, ignore=shutil.ignore_patterns("__pycache__"))
+    sources = [os.path.join(root, file.lstrip("/")) for file in files if file.endswith(".py")]
+    sources += [os.path.join(program, name) for name in os.listdir(program) if name.endswith(".py")]
+    _output([PYTHON, "-S", "-E", "-c", _COMPILE, root], "compile Python's modules", text="\n".join(sources))
 
 
 def _add_programs(root: str) -> None:
@@ -257,9 +273,9 @@ def _write(root: str, name: str, text: str, mode: int = 0o644) -> None:
     os.chmod(path, mode)
 
 
-def _output(argv: Sequence[str], step: str, extra: Mapping[str, str] | None = None) -> str:
+def _output(argv: Sequence[str], step: str, extra: Mapping[str, str] | None = None, text: str = "") -> str:
     try:
-        done = subprocess.run(argv, env=environment(extra), capture_output=True, text=True, check=False)
+        done = subprocess.run(argv, env=environment(extra), input=text, capture_output=True, text=True, check=False)
     except OSError as error:
         raise ImageError(f"{argv[0]}: {error.strerror}", operation=f"build the deploy ramdisk: {step}") from error
     if done.returncode:

@@ -123,3 +123,13 @@ def test_a_wrong_entry_is_refused_by_name(entry: dict[str, Any], message: str) -
 def test_changes_names_what_differs() -> None:
     assert inputs.changes(None, {"a": 1}) == []
     assert inputs.changes({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 3, "d": 4}) == ["b", "c", "d"]
+
+
+def test_where_diskimage_builder_is_not_installed_yet_a_preview_goes_without_its_elements(
+    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_builder = digest(tmp_path)
+    monkeypatch.setattr(elements, "builder_elements", lambda: None)
+    found = elements.expand(["base", "app", "other"], [str(tmp_path / "els")], image="an-image")
+    assert [element.name for element in found] == ["app", "base", "lib", "other"]
+    assert digest(tmp_path) != with_builder
