@@ -123,8 +123,13 @@ def make_plan(wanted: Wanted, before: Before) -> Planned:
         for one in servers
     ]
     nodes = reserve(requests, wanted.hardware, before.held, before.unavailable)
+    deployed = _deployed(before)
+    _check_deployed(deployed, {one.path: (drivers.server_name(one), one.properties["image"]) for one in servers}, nodes)
     documents: dict[str, Any] = {}
-    entries = {one.path: _entry(one, nodes[one.path], stack, wanted, before, driver, documents) for one in servers}
+    entries = {
+        one.path: _entry(one, nodes[one.path], stack, wanted, deployed.get(one.path), driver, documents)
+        for one in servers
+    }
     ports = {
         one.path: {"network": drivers.port_network(one), "address": driver.port_address(one)}
         for one in stack.resources.values()
@@ -188,28 +193,47 @@ def _check_server(one: Resource, wanted: Wanted, names: dict[str, str]) -> None:
         raise Fault(f"there is no image {one.properties['image']!r} in the image store; there is {known}")
 
 
+def _deployed(before: Before) -> dict[str, Mapping[str, Any]]:
+    """The servers of the stored plan that are booted under it, by path."""
+    servers: Mapping[str, Mapping[str, Any]] = before.plan["servers"] if before.plan else {}
+    return {path: server for path, server in servers.items() if server["name"] in before.booted}
+
+
+def _check_deployed(
+    deployed: Mapping[str, Mapping[str, Any]], asked: Mapping[str, tuple[str, str]], nodes: Mapping[str, str]
+) -> None:
+    """PlanError when a deployed server would be given up or written again. asked: name and image by path."""
+    for path, server in sorted(deployed.items()):
+        if path not in asked:
+            problem = f"is deployed on node {server['node']}; the template now has no server {path}"
+        elif (*asked[path], nodes[path]) != (server["name"], server["image"], server["node"]):
+            name, image = asked[path]
+            problem = (
+                f"is deployed with image {server['image']} on node {server['node']}; the template now asks for"
+                f" {name} with image {image} on {nodes[path]}"
+            )
+        else:
+            continue
+        raise PlanError(
+            problem,
+            node=server["name"],
+            operation="plan",
+            next_step="Changing or removing a deployed server is not supported yet; take the change back.",
+        )
+
+
 def _entry(
     one: Resource,
     node: str,
     stack: Stack,
     wanted: Wanted,
-    before: Before,
+    earlier: Mapping[str, Any] | None,
     driver: drivers.BareMetal,
     documents: dict[str, Any],
 ) -> dict[str, Any]:
     hardware = wanted.hardware[node]
-    name = drivers.server_name(one)
-    earlier = before.plan["servers"].get(one.path) if before.plan and name in before.booted else None
     image = ImageRef(one.properties["image"])
     if earlier is not None:
-        if (earlier["image"], earlier["node"], earlier["name"]) != (image.name, node, name):
-            raise PlanError(
-                f"is deployed with image {earlier['image']} on node {earlier['node']}; the template now asks for"
-                f" image {image.name} on {node}",
-                node=name,
-                operation="plan",
-                next_step="Changing a deployed server is not supported yet; take the change back.",
-            )
         # A deployed server keeps the build that is on its disk, whatever the store's newest is.
         image = ImageRef(image.name, earlier["image_sha256"], earlier["manifest_sha256"], earlier["build_id"])
     elif wanted.images is not None:
@@ -219,7 +243,7 @@ def _entry(
     for title, document in stack.documents.get(one.path, ()):
         listed.append([title, _keep(documents, document)])
     return {
-        "name": name,
+        "name": drivers.server_name(one),
         "group": one.group,
         "image": image.name,
         "image_sha256": image.sha256,

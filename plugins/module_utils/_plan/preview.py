@@ -28,6 +28,7 @@ def preview(planned: Planned) -> str:
                 f"    image {server['image']} {_short(server['image_sha256'])}, build {_short(server['build_id'])}"
             )
             lines.append(f"    OVERWRITES {_disk(server['disk'])}")
+            lines.append("    POWER-CYCLES the machine if it is running")
         else:
             lines.append("    deployed; its disk is not touched")
         titles = ", ".join(f"{title} {name[7:19]}" for title, name in server["documents"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,13 @@ def test_what_a_disk_holds_is_shown_and_is_not_part_of_the_hash() -> None:
     assert "OVERWRITES the disk with serial R1, which holds gpt, 1: old" in preview(again)
 
 
+def test_the_preview_says_what_happens_to_machines_and_only_to_those_that_are_due() -> None:
+    first = make_plan(wanted(), Before())
+    assert preview(first).count("POWER-CYCLES the machine if it is running") == 2
+    resumed = preview(make_plan(wanted(), replace(after(first), booted=frozenset({"cloud-compute-0"}))))
+    assert (resumed.count("POWER-CYCLES"), resumed.count("OVERWRITES"), resumed.count("not touched")) == (1, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("change", "booted", "kept"),
     [
@@ -140,6 +148,36 @@ def test_a_new_build_of_an_image_does_not_touch_a_deployed_server() -> None:
     images = {name: ImageRef(name, "d" * 64, "e" * 64, "f" * 32) for name in ("control-image", "compute-image")}
     again = make_plan(wanted(images=images), after(first))
     assert (again.is_new, again.to_do) == (False, ())
+
+
+POOL = {"n1": node("control", 1, serial="R1"), "n2": node("compute", 2), "n3": node("compute", 3)}
+
+
+def edited(file: str, **words: str) -> dict[str, str]:
+    text = FILES[file]
+    for old, new in words.items():
+        text, count = re.subn(rf"(?<!::)\b{old}\b", new, text)
+        assert count
+    return {**FILES, file: text}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"parameters": {"ComputeCount": 0}}, f"cloud-compute-0: .* has no server {COMPUTE}"),
+        ({"files": edited("workload-heat-template.yml", controller="ctl")}, "asks for cloud-ctl-0 with image"),
+        ({"files": edited("roles/controller.yaml", Server="Machine")}, f"has no server {CONTROLLER}"),
+        ({"files": edited("roles/controller.yaml", control="compute")}, "compute-image on n"),
+        ({"hardware": {**POOL, "n2": node("other", 2)}}, "compute-image on n3"),
+    ],
+)
+def test_no_change_gives_up_or_rewrites_a_deployed_server(change: dict[str, Any], problem: str) -> None:
+    change = {"hardware": POOL, **change}
+    first = make_plan(wanted(hardware=POOL), Before())
+    with pytest.raises(TripleoError, match=problem):
+        make_plan(wanted(**change), after(first))
+    # What has not booted has nothing to lose.
+    assert make_plan(wanted(**change), after(first, booted=False)).is_new
 
 
 def test_a_preview_before_prepare_has_no_hash() -> None:
