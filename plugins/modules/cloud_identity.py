@@ -116,7 +116,6 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.setup import 
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.cloud import output, outputs, own_lease
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.errors import ProvisionError
-from ansible_collections.tripleo.cloud.plugins.module_utils._provision.targets import stored_plan
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.errors import StateError
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 
@@ -127,7 +126,7 @@ def identity(given: dict[str, Any], private: dict[str, Any], check: bool) -> dic
     """The module's work; its result."""
     state_dir, stack = given["state_dir"], given["stack"]
     with State.open(state_dir, read_only=True) as state:
-        plan = stored_plan(state, stack)
+        plan = state.plan(stack)
     said = outputs(plan, state_dir, stack, private)
     request = Request(
         scheme=given["scheme"],

@@ -69,7 +69,6 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.proof import 
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.session import CloudSession
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.cloud import own_lease
-from ansible_collections.tripleo.cloud.plugins.module_utils._provision.targets import stored_plan
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 
 
@@ -80,7 +79,7 @@ def prove(given: dict[str, Any], check: bool) -> dict[str, Any]:
     if check and not os.path.exists(clouds):
         return {"changed": True}
     with State.open(state_dir, read_only=True) as state:
-        plan = stored_plan(state, stack)
+        plan = state.plan(stack)
     cloud = read_clouds(clouds, stack)
     login = cloud["auth"]
     # The digest is of the whole login, password included, with the plan: any other cloud or account is proven anew.

@@ -113,7 +113,6 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._provision.targets i
     bmc_of,
     inline_nodes,
     locks,
-    plan_of,
     targets,
 )
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import events, lease
@@ -130,7 +129,7 @@ def power(parameters: dict[str, Any], private: dict[str, Any], check: bool) -> d
 
     stack, run_id = parameters["stack"], parameters["run_id"]
     with lease.held(state_dir, stack, None if check else run_id), State.open(state_dir, read_only=check) as state:
-        plan = plan_of(state, stack, parameters["plan"])
+        plan = state.plan(stack, parameters["plan"])
         chosen = due(wanted, targets(state, plan, parameters["only"]))
 
         def tell(target: Target) -> None:

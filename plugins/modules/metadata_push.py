@@ -119,7 +119,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._plan.secrets import
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.deliver import Outcome, Settings, deliver
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.record import StateRecorder
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.ssh import Access
-from ansible_collections.tripleo.cloud.plugins.module_utils._push.targets import plan_of, targets
+from ansible_collections.tripleo.cloud.plugins.module_utils._push.targets import targets
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import lease
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 
@@ -133,7 +133,7 @@ def push(given: dict[str, Any], check: bool, diff: bool) -> dict[str, Any]:
         if check and state.current_plan(stack) is None:
             known_later: dict[str, Any] = {"pushed_nodes": {}, "changed_nodes": [], "failed_nodes": [], "services": {}}
             return {"changed": True, "plan": "", "total": 0, "msg": "the servers are known after deploy", **known_later}
-        plan = plan_of(state, stack, given["plan"])
+        plan = state.plan(stack, given["plan"] or None)
         chosen = targets(state_dir, plan, state.servers(stack), given["only"])
         settings = Settings(
             access=Access.of_stack(

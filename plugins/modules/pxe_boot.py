@@ -133,7 +133,6 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._provision.targets i
     bmc_of,
     inline_nodes,
     locks,
-    plan_of,
     targets,
     uefi_nodes,
 )
@@ -163,7 +162,7 @@ def boot_plan(parameters: dict[str, Any], private: dict[str, Any], check: bool) 
     arguments = check_extra(parameters["kernel_arguments"])
     run_id = None if check else parameters["run_id"]
     with lease.held(state_dir, stack, run_id), State.open(state_dir, read_only=check) as state:
-        plan = plan_of(state, stack, parameters["plan"])
+        plan = state.plan(stack, parameters["plan"])
         everyone = targets(state, plan, [])
         chosen = targets(state, plan, parameters["only"])
         if all(target.booted for target in chosen):

@@ -34,8 +34,6 @@ class State(Protocol):
 
     def nodes(self) -> Mapping[str, Any]: ...
 
-    def current_plan(self, stack: str) -> Any: ...
-
     def servers(self, stack: str) -> Mapping[str, ServerRecord]: ...
 
     def set_stage(self, stack: str, name: str, stage: Any, *, plan: str, cause: Any = None) -> Any: ...
@@ -64,32 +62,6 @@ class Target:
     def started(self) -> bool:
         """Its machine has been started under this plan, and has not failed since."""
         return self.stage not in ("", "reserved", "failed")
-
-
-def stored_plan(state: State, stack: str) -> dict[str, Any]:
-    """The stack's stored plan; ProvisionError when there is none."""
-    stored: dict[str, Any] | None = state.current_plan(stack)
-    if stored is None:
-        raise ProvisionError(
-            f"stack {stack} has no stored plan",
-            operation="read the plan",
-            next_step="Run the playbook tripleo.cloud.deploy.",
-        )
-    return stored
-
-
-def plan_of(state: State, stack: str | None, plan: str | None) -> dict[str, Any]:
-    """The stack's stored plan; ProvisionError when it is not the one of that hash."""
-    if not stack or not plan:
-        raise ProvisionError("stack and plan are needed together", operation="read the plan")
-    stored = stored_plan(state, stack)
-    if stored.get("hash") != plan:
-        raise ProvisionError(
-            f"the stored plan of stack {stack} is {str(stored.get('hash'))[:12]}, not {plan[:12]}",
-            operation="read the plan",
-            next_step="Look at the preview again: ansible-playbook tripleo.cloud.deploy --check --diff.",
-        )
-    return stored
 
 
 def targets(state: State, stored: Mapping[str, Any], only: Iterable[str]) -> list[Target]:

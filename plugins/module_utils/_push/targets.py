@@ -14,7 +14,6 @@ from typing import Any, Optional
 from .._node.metadata import digest
 from .._state.records import ServerRecord
 from .._state.stages import Stage
-from .._state.store import State
 from .errors import PushError
 
 FIRST_DOCUMENT = "metadata"
@@ -104,19 +103,3 @@ def load_document(state_dir: str, name: str, sha256: str) -> Any:
             next_step="run tripleo.cloud.deploy, which writes the plan's documents",
         )
     return json.loads(content)
-
-
-def plan_of(state: State, stack: Optional[str], plan: Optional[str]) -> dict[str, Any]:
-    """The stack's stored plan. Raises PushError when there is none, or when it is not the one of that hash."""
-    stored = state.current_plan(stack) if stack else None
-    if stored is None:
-        raise PushError(
-            f"stack {stack} has no stored plan", operation="read the plan", next_step="run tripleo.cloud.deploy"
-        )
-    if plan and stored["hash"] != plan:
-        raise PushError(
-            f"the stored plan of stack {stack} is {str(stored['hash'])[:12]}, not {plan[:12]}",
-            operation="read the plan",
-            next_step="look at the preview again: ansible-playbook tripleo.cloud.setup --check --diff",
-        )
-    return stored

@@ -19,13 +19,7 @@ def servers_of(state_dir: str, stack: str, plan: str, only: Collection[str]) -> 
     A server that this plan has not touched yet is `reserved`.
     """
     with State.open(state_dir, read_only=True) as state:
-        stored, records = state.current_plan(stack), state.servers(stack)
-    if stored is None or stored["hash"] != plan:
-        raise TripleoError(
-            f"the stored plan of stack {stack} is {stored['hash'][:12] if stored else 'missing'}, not {plan[:12]}",
-            operation="follow the servers",
-            next_step="run the playbook tripleo.cloud.deploy",
-        )
+        stored, records = state.plan(stack, plan), state.servers(stack)
     entries = {server["name"]: server for server in stored["servers"].values()}
     unknown = sorted(set(only) - set(entries))
     if unknown:

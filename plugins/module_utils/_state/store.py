@@ -104,7 +104,30 @@ class State:
                 plan: dict[str, Any] = json.load(stream)
         except (OSError, ValueError) as error:
             raise StateError(f"{path}: {error}", operation="read the stored plan") from error
+        if plan["hash"] != record.plan_hash:
+            raise StateError(
+                f"{path} is not the plan that was stored, {record.plan_hash[:12]}",
+                operation="read the stored plan",
+                next_step="Bring the file back from a backup.",
+            )
         return plan
+
+    def plan(self, stack: str, plan_hash: str | None = None) -> dict[str, Any]:
+        """The stored plan of a stack; StateError when there is none, or when it is not the one of that hash."""
+        stored = self.current_plan(stack)
+        if stored is None:
+            raise StateError(
+                f"stack {stack} has no stored plan",
+                operation="read the plan",
+                next_step="Run the playbook tripleo.cloud.deploy.",
+            )
+        if plan_hash is not None and stored["hash"] != plan_hash:
+            raise StateError(
+                f"the stored plan of stack {stack} is {stored['hash'][:12]}, not {plan_hash[:12] or 'none'}",
+                operation="read the plan",
+                next_step="Look at the preview again: ansible-playbook tripleo.cloud.deploy --check --diff.",
+            )
+        return stored
 
     def servers(self, stack: str) -> dict[str, ServerRecord]:
         """Every server of a stack by its name."""
@@ -119,13 +142,12 @@ class State:
         addresses: Sequence[tuple[str, str, str]],
         stack_id: str = "",
     ) -> None:
-        """Write the plan's file, then everything that follows from it in one transaction.
+        """Write the plan's file and everything that follows from it in one transaction.
 
         expected_serial: serial of the stored plan that this one was made from, 0 for none.
         addresses: (network, address, resource path) of every address that the stack holds.
         """
         stack, serial = str(plan["stack"]), int(plan["serial"])
-        write_durably(plan_path(self.state_dir, stack, serial), dumps(plan))
         now = time.time()
         with self._transaction():
             found = self.stack(stack)
@@ -135,6 +157,8 @@ class State:
                     operation="store the plan",
                     next_step="Run the same command again.",
                 )
+            # Not before: the file of this serial is that of another run's stored plan when this one came too late.
+            write_durably(plan_path(self.state_dir, stack, serial), dumps(plan))
             self._db.execute(
                 "INSERT INTO stack VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
                 " serial = excluded.serial, plan_hash = excluded.plan_hash, updated = excluded.updated",

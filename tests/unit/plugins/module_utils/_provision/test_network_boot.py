@@ -44,9 +44,6 @@ class Memory:
     plan: dict[str, Any] | None
     records: dict[str, Record] = dataclasses.field(default_factory=dict)
 
-    def current_plan(self, _stack: str) -> Any:
-        return self.plan
-
     def servers(self, _stack: str) -> dict[str, Record]:
         return self.records
 
@@ -263,19 +260,6 @@ def test_an_unreadable_store_file_is_copied(setting: Setting) -> None:
     assert not os.path.samefile(served, image.path("stored"))
     assert stat.S_IMODE(served.stat().st_mode) == 0o644
     assert not setting.run()["changed"]
-
-
-@pytest.mark.parametrize(
-    ("stored", "stack", "plan", "message"),
-    [
-        (None, "cloud", PLAN, "no stored plan"),
-        ({"hash": "cd" * 32}, "cloud", PLAN, "is cdcdcdcdcdcd, not abababababab"),
-        (None, "cloud", None, "together"),
-    ],
-)
-def test_a_plan_that_is_not_stored_is_refused(stored: Any, stack: str, plan: Any, message: str) -> None:
-    with pytest.raises(ProvisionError, match=message):
-        targets.plan_of(Memory(stored), stack, plan)
 
 
 def test_unknown_servers_and_nodes_are_named(setting: Setting) -> None:

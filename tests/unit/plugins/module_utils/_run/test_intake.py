@@ -196,7 +196,7 @@ def test_servers_of(site: Site) -> None:
         servers_of(site.dir, "cloud", PLAN, ["s9"])
     with pytest.raises(TripleoError, match=r"is aaaaaaaaaaaa, not bbbbbbbbbbbb.*tripleo\.cloud\.deploy"):
         servers_of(site.dir, "cloud", "b" * 64, [])
-    with pytest.raises(TripleoError, match="is missing"):
+    with pytest.raises(TripleoError, match="stack other has no stored plan"):
         servers_of(site.dir, "other", PLAN, [])
     assert bmcs_of(site.dir, {"s0": {"node": "n0"}}) == {"n0": {"address": "10.9.9.9", "port": 623}}
 

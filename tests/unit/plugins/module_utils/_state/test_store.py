@@ -69,7 +69,22 @@ def test_a_plan_made_from_an_older_one_is_refused(state_dir: str) -> None:
         state.store_plan(plan(a="n1"), 0, [])
         with pytest.raises(StateError, match="changed by another run"):
             state.store_plan(plan(a="n2"), 0, [])
+        assert state.current_plan("cloud") == plan(a="n1")
         state.store_plan(plan(2, a="n1"), 1, [])
+
+
+def test_only_the_plan_that_is_meant_is_read(state_dir: str) -> None:
+    with State.open(state_dir) as state:
+        with pytest.raises(StateError, match="cloud has no stored plan"):
+            state.plan("cloud")
+        state.store_plan(plan(a="n1"), 0, [])
+        assert state.plan("cloud") == state.plan("cloud", "hash-cloud-1") == plan(a="n1")
+        for wrong in ("hash-cloud-2", ""):
+            with pytest.raises(StateError, match="is hash-cloud-1, not "):
+                state.plan("cloud", wrong)
+        Path(state_dir, "plans", "cloud-1.json").write_text(json.dumps({**plan(a="n2"), "hash": "other"}))
+        with pytest.raises(StateError, match=r"cloud-1\.json is not the plan that was stored"):
+            state.plan("cloud")
 
 
 def test_stages_follow_the_plan(state_dir: str) -> None:
