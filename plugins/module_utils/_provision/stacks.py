@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -109,21 +108,23 @@ def _store(state: State, planned: Planned, before: Before) -> None:
                 next_step="Bring the file back from a backup; new values would not fit the deployed servers.",
             )
         return
-    holder = lease.read(state_dir, stack)
-    if holder is not None and holder.live(time.time()):
-        raise ProvisionError(
-            f"stack {stack} is held by {holder.who} since {time.strftime('%F %T', time.localtime(holder.since))}",
-            operation="store the plan",
-            next_step="Wait until that run has ended, then run the same command again.",
-        )
-    # Secrets and documents first: a stored plan never names what is not there.
-    store.store({**planned.given, **{name: random_string(*planned.to_make[name]) for name in missing}})
-    for name, document in planned.documents.items():
-        path = os.path.join(state_dir, "documents", f"{name.partition(':')[2]}.json")
-        if not os.path.exists(path):
-            write_durably(path, canonical(document))
-    serial = int(before.plan["serial"]) if before.plan else 0
-    state.store_plan(planned.plan, serial, planned.addresses)
+    with lease.unheld(state_dir, stack):
+        now = _before(state, stack)
+        if (now.plan, now.booted) != (before.plan, before.booted):
+            # A run that has ended just now may have booted servers that this plan would write again.
+            raise ProvisionError(
+                f"stack {stack} was changed by another run while this one planned",
+                operation="store the plan",
+                next_step="Look at the preview again, then run the same command again.",
+            )
+        # Secrets and documents first: a stored plan never names what is not there.
+        store.store({**planned.given, **{name: random_string(*planned.to_make[name]) for name in missing}})
+        for name, document in planned.documents.items():
+            path = os.path.join(state_dir, "documents", f"{name.partition(':')[2]}.json")
+            if not os.path.exists(path):
+                write_durably(path, canonical(document))
+        serial = int(before.plan["serial"]) if before.plan else 0
+        state.store_plan(planned.plan, serial, planned.addresses)
 
 
 def _result(planned: Planned, text: str, check: bool) -> dict[str, Any]:

@@ -64,16 +64,21 @@ def acquire(
     with _locked(state_dir):
         held = read(state_dir, stack)
         if held and held.live(moment) and held.run_id != run_id and not (held.plan == plan and held.abandoned(moment)):
-            when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(held.since))
-            raise LeaseHeld(
-                f"{held.who} (run {held.run_id}) holds the stack {stack} since {when}",
-                operation="take the stack's lease",
-                next_step=f"wait for that run; if it was killed, its lease ends within {held.ttl:.0f} s",
-            )
+            raise _refusal(held)
         since = held.since if held and held.run_id == run_id else moment
         lease = Lease(stack, run_id, plan, who, since, BOOT_TTL if boot else PLAIN_TTL, boot, moment)
         _write(state_dir, lease)
     return lease
+
+
+@contextlib.contextmanager
+def unheld(state_dir: str, stack: str, *, now: float | None = None) -> Iterator[None]:
+    """Nobody takes or renews a lease during the body, which must be short; LeaseHeld when a run holds the stack."""
+    with _locked(state_dir):
+        held = read(state_dir, stack)
+        if held and held.live(time.time() if now is None else now):
+            raise _refusal(held)
+        yield
 
 
 def renew(state_dir: str, stack: str, run_id: str, *, now: float | None = None) -> Lease:
@@ -185,6 +190,15 @@ def held(state_dir: str, stack: str | None, run_id: str | None) -> Iterator[Keep
     finally:
         keepalive.close()
     keepalive.check()
+
+
+def _refusal(held: Lease) -> LeaseHeld:
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(held.since))
+    return LeaseHeld(
+        f"{held.who} (run {held.run_id}) holds the stack {held.stack} since {when}",
+        operation="take the stack's lease",
+        next_step=f"wait for that run; if it was killed, its lease ends within {held.ttl:.0f} s",
+    )
 
 
 def _path(state_dir: str, stack: str) -> str:
