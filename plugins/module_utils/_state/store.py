@@ -51,11 +51,15 @@ class State:
         rows = self._db.execute("SELECT name, hardware, facts, bmc_report FROM node ORDER BY name")
         return {name: NodeRecord(name, *map(json.loads, parts)) for name, *parts in rows}
 
-    def register(self, nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """Register hardware by node name; what the file no longer names stays. Returns the names that changed."""
+    def register(self, nodes: Mapping[str, Mapping[str, Any]], forget: Sequence[str] = ()) -> list[str]:
+        """Register hardware by node name; what the file no longer names stays. Returns the names that changed.
+
+        forget: nodes to remove, which no stack may have reserved.
+        """
         known = self.nodes()
         changed = [name for name, hardware in nodes.items() if name not in known or known[name].hardware != hardware]
         with self._transaction():
+            self._db.executemany("DELETE FROM node WHERE name = ?", [(name,) for name in forget])
             self._db.executemany(
                 "INSERT INTO node (name, hardware) VALUES (?, ?)"
                 " ON CONFLICT (name) DO UPDATE SET hardware = excluded.hardware",
