@@ -36,11 +36,12 @@ class BatchAction(ActionBase):
         return {"bmc": {node.name: node.bmc.as_private() for node in nodes}}
 
     def read_nodes(self, path: str | None) -> tuple[Node, ...]:
-        """Parse the nodes file (YAML, vault allowed); no path gives no nodes."""
+        """Parse the nodes file (YAML, as a whole or value by value in a vault); no path gives no nodes."""
         if not path:
             return ()
         try:
-            return parse_nodes(self._loader.load_from_file(path, unsafe=True), source=path)
+            # Templating decrypts `!vault` values, and leaves text alone that was loaded as unsafe.
+            return parse_nodes(self._templar.template(self._loader.load_from_file(path, unsafe=True)), source=path)
         except TripleoError as error:
             raise AnsibleActionFail(str(error)) from error
 

@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the action plugins of batch modules read on the control host, with Ansible's own loader."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleActionFail
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import VaultLib, VaultSecret, VaultSecretsContext
+from ansible.template import Templar
+from ansible_collections.tripleo.cloud.plugins.plugin_utils._batch import BatchAction
+
+SECRETS = [("default", VaultSecret(b"opens the vault"))]
+NODES = """
+nodes:
+  - name: n1
+    bmc: {{address: 192.0.2.1, username: "{{{{ not.a.template }}}}", password: {password}}}
+    macs: ["52:54:00:00:00:01"]
+    cpus: 1
+    memory: 1024
+    disk: 8
+"""
+
+
+def encrypted(text: str) -> str:
+    return VaultLib(SECRETS).encrypt(text).decode()
+
+
+@pytest.fixture
+def action() -> Iterator[Any]:
+    before = VaultSecretsContext._current
+    VaultSecretsContext._current = None
+    VaultSecretsContext.initialize(VaultSecretsContext(secrets=SECRETS))
+    action = BatchAction.__new__(BatchAction)
+    action._loader = DataLoader()
+    action._loader.set_vault_secrets(SECRETS)
+    action._templar = Templar(action._loader, {})
+    yield action
+    VaultSecretsContext._current = before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NODES.format(password="hunter2"),
+        encrypted(NODES.format(password="hunter2")),
+        NODES.format(password=f"!vault {json.dumps(encrypted('hunter2'))}"),
+    ],
+    ids=["plain", "vaulted file", "vaulted value"],
+)
+def test_the_nodes_file_may_be_vaulted_and_is_no_template(action: Any, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "nodes.yaml"
+    path.write_text(text)
+    (node,) = action.read_nodes(str(path))
+    private = json.loads(json.dumps(node.bmc.as_private()))
+    assert (private["username"], private["password"]) == ("{{ not.a.template }}", "hunter2")
+
+
+def test_a_wrong_nodes_file_is_named(action: Any, tmp_path: Path) -> None:
+    path = tmp_path / "nodes.yaml"
+    path.write_text("nodes: [{name: n1}]")
+    with pytest.raises(AnsibleActionFail, match=r"nodes\.yaml: n1: bmc must be a mapping"):
+        action.read_nodes(str(path))
