@@ -68,27 +68,78 @@ def reserve(
 
 
 def _match(waiting: Sequence[Request], fitting: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Node by path in a largest matching; each request that finds no free node moves others along a path to one."""
-    holder: dict[str, Request] = {}
-    holds: dict[str, str] = {}
+    """Node by path in a largest matching.
+
+    Nodes that the same flavors fit are of one kind; what is matched is how many nodes of a kind a flavor takes. So
+    the effort grows with the kinds and flavors, not with the square of the servers.
+    """
+    asking: dict[str, list[Request]] = {}
     for request in waiting:
-        came_from: dict[str, Request] = {}
-        queue, end = deque([request]), ""
-        while queue and not end:
-            asking = queue.popleft()
-            for node in fitting[asking.flavor.name]:
-                if node not in came_from:
-                    came_from[node] = asking
-                    if node not in holder:
-                        end = node
-                        break
-                    queue.append(holder[node])
-        while end:
-            asking = came_from[end]
-            before = holds.get(asking.path, "")
-            holder[end], holds[asking.path] = asking, end
-            end = before
+        asking.setdefault(request.flavor.name, []).append(request)
+    fits: dict[str, tuple[str, ...]] = {}
+    for flavor in asking:
+        for node in fitting[flavor]:
+            fits[node] = (*fits.get(node, ()), flavor)
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for node in sorted(fits, key=natural):
+        kinds.setdefault(fits[node], []).append(node)
+    takes = _flow({flavor: len(requests) for flavor, requests in asking.items()}, kinds)
+    holds: dict[str, str] = {}
+    for flavor, requests in asking.items():
+        nodes: list[str] = []
+        for kind, count in takes[flavor].items():
+            nodes += kinds[kind][:count]
+            del kinds[kind][:count]
+        holds.update(zip((request.path for request in requests), sorted(nodes, key=natural)))
     return holds
+
+
+def _flow(
+    wanted: Mapping[str, int], kinds: Mapping[tuple[str, ...], Sequence[str]]
+) -> dict[str, dict[tuple[str, ...], int]]:
+    """How many nodes each flavor takes of each kind; a flavor that finds none makes others take of another kind."""
+    room = {kind: len(nodes) for kind, nodes in kinds.items()}
+    takes: dict[str, dict[tuple[str, ...], int]] = {flavor: {} for flavor in wanted}
+    # Kinds that few flavors fit come first: what fits many stays free for who needs it.
+    order = sorted(kinds, key=len)
+    for flavor, count in wanted.items():
+        left = count
+        while left:
+            path = _path(flavor, order, room, takes)
+            if not path:
+                break
+            # Each step but the first moves what the flavor before it gave up.
+            moved = min(left, room[path[-1][1]], *(takes[path[n][0]][path[n - 1][1]] for n in range(1, len(path))))
+            for number, (taker, kind) in enumerate(path):
+                takes[taker][kind] = takes[taker].get(kind, 0) + moved
+                if number:
+                    takes[taker][path[number - 1][1]] -= moved
+            room[path[-1][1]] -= moved
+            left -= moved
+    return takes
+
+
+def _path(
+    flavor: str,
+    order: Sequence[tuple[str, ...]],
+    room: Mapping[tuple[str, ...], int],
+    takes: Mapping[str, Mapping[tuple[str, ...], int]],
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Shortest chain of (flavor, kind that it takes) from a flavor to a kind with room; empty when there is none."""
+    queue: deque[list[tuple[str, tuple[str, ...]]]] = deque([[]])
+    seen: set[tuple[str, ...]] = set()
+    while queue:
+        chain = queue.popleft()
+        takers = [flavor] if not chain else [other for other in takes if takes[other].get(chain[-1][1])]
+        for taker in takers:
+            for kind in order:
+                if taker in kind and kind not in seen:
+                    seen.add(kind)
+                    longer = [*chain, (taker, kind)]
+                    if room[kind]:
+                        return longer
+                    queue.append(longer)
+    return []
 
 
 def _shortages(

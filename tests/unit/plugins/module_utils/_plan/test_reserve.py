@@ -15,7 +15,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._plan.flavors import
     rejections,
     satisfies,
 )
-from ansible_collections.tripleo.cloud.plugins.module_utils._plan.reserve import Request, natural, reserve
+from ansible_collections.tripleo.cloud.plugins.module_utils._plan.reserve import Request, _match, natural, reserve
 
 
 def hardware(profile: str = "", cpus: int = 4, memory: int = 4096, disk: int = 40) -> dict[str, Any]:
@@ -138,3 +138,42 @@ def test_reservations_succeed_exactly_when_brute_force_does() -> None:
             assert reserve(requests, dict(reversed(nodes.items())), {}, {}) == chosen
         outcomes.add(possible)
     assert outcomes == {True, False}
+
+
+def most(requests: list[Request], fitting: dict[str, list[str]]) -> int:
+    """Size of a largest matching, one request after the other."""
+    holder: dict[str, Request] = {}
+
+    def place(request: Request, seen: set[str]) -> bool:
+        for node in fitting[request.flavor.name]:
+            if node not in seen:
+                seen.add(node)
+                if node not in holder or place(holder[node], seen):
+                    holder[node] = request
+                    return True
+        return False
+
+    return sum(place(request, set()) for request in requests)
+
+
+def test_as_many_requests_as_possible_get_a_node() -> None:
+    source = random.Random(8)
+    full = 0
+    for _number in range(200):
+        nodes = [f"n{n}" for n in range(source.randint(1, 40))]
+        flavors = [Flavor(f"f{n}") for n in range(source.randint(1, 6))]
+        fitting = {
+            flavor.name: [node for node in nodes if source.random() < source.choice((0.1, 0.4))] for flavor in flavors
+        }
+        requests = [Request(f"R.{n}", f"r{n}", source.choice(flavors)) for n in range(source.randint(1, 40))]
+        matched = _match(requests, fitting)
+        assert len(set(matched.values())) == len(matched) == most(requests, fitting)
+        assert all(matched[one.path] in fitting[one.flavor.name] for one in requests if one.path in matched)
+        full += len(matched) == len(requests)
+    assert 0 < full < 200
+
+
+def test_nodes_that_fit_few_flavors_go_first() -> None:
+    nodes = {"n1": hardware("control"), "n2": hardware("control"), "n10": hardware(), "n3": hardware()}
+    requests = [Request("C", "c", CONTROL), *(Request(f"A.{n}", f"a{n}", ANY) for n in range(2))]
+    assert reserve(requests, nodes, {}, {}) == {"C": "n1", "A.0": "n3", "A.1": "n10"}
