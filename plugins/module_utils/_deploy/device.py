@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 import struct
 from collections.abc import Iterator
 
@@ -17,6 +18,8 @@ from .frames import Buffer
 _BLKZEROOUT = 0x127F
 _BLKFLSBUF = 0x1261
 _BLKRRPART = 0x125F
+_BLKSSZGET = 0x1268
+_SECTOR = 512
 
 
 class Device:
@@ -29,12 +32,18 @@ class Device:
     @classmethod
     @contextlib.contextmanager
     def open(cls, path: str) -> Iterator[Device]:
-        """Open a disk that nothing else uses; DeployError when it cannot be opened or is mounted."""
+        """Open a disk that nothing else uses.
+
+        DeployError when it cannot be opened or is mounted, and when its sectors are not those that images are made for.
+        """
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_DIRECT | os.O_EXCL | os.O_CLOEXEC)
         except OSError as error:
             raise DeployError(f"{path} cannot be opened for writing: {error.strerror}") from error
         try:
+            sector = _sector_bytes(descriptor)
+            if sector != _SECTOR:
+                raise DeployError(f"{path} has sectors of {sector} bytes, not {_SECTOR}. Nothing was written")
             yield cls(path, descriptor)
         except OSError as error:
             raise DeployError(f"{path}: {error.strerror}") from error
@@ -75,3 +84,10 @@ class Device:
         """Let the kernel see the new partition table."""
         with contextlib.suppress(OSError):
             fcntl.ioctl(self._fd, _BLKRRPART)
+
+
+def _sector_bytes(descriptor: int) -> int:
+    """The size of a logical sector; a plain file in tests has the usual one."""
+    if not stat.S_ISBLK(os.fstat(descriptor).st_mode):
+        return _SECTOR
+    return int(struct.unpack("i", fcntl.ioctl(descriptor, _BLKSSZGET, bytes(4)))[0])

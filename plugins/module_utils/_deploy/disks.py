@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +18,9 @@ from .errors import DeployError
 
 _NOT_DISKS = ("loop", "ram", "zram", "sr", "fd", "md", "dm-", "nbd", "mtd", "drbd", "rbd")
 _LOOK_BYTES = 2 * 1024 * 1024
+_SLOW_CONTROLLERS = ("scsi_host", "nvme", "mmc_host")
+_SETTLE_SECONDS = 4
+_MOST_LOOKS = 15
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,32 @@ def find(sys_block: str = "/sys/block", dev: str = "/dev") -> list[Disk]:
             )
         )
     return found
+
+
+def find_settled(
+    look: Callable[[], list[Disk]] = find,
+    pause: Callable[[float], None] = time.sleep,
+    sys_class: str = "/sys/class",
+) -> list[Disk]:
+    """Every disk, once no other one comes: behind some controllers they appear by and by.
+
+    Waiting ends after a minute; where there is no such controller, it does not begin.
+    """
+    found = look()
+    if not any(_entries(os.path.join(sys_class, kind)) for kind in _SLOW_CONTROLLERS):
+        return found
+    for _ in range(_MOST_LOOKS):
+        pause(_SETTLE_SECONDS)
+        before, found = found, look()
+        if found and [disk.name for disk in found] == [disk.name for disk in before]:
+            break
+    return found
+
+
+def _entries(folder: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        return os.listdir(folder)
+    return []
 
 
 def choose(disks: Sequence[Disk], hints: Mapping[str, Any], needed: int) -> Disk:

@@ -25,6 +25,16 @@ from .writer import finish_disk, needed_bytes, write_image
 RESTART, POWER_OFF = 0x01234567, 0x4321FEDC
 _ORDERS_SECONDS = 900
 _TICK_SECONDS = 2
+_SCHEMA = 1
+_ORDERS: dict[str, Any] = {
+    "token": str,
+    "plan": str,
+    "server": str,
+    "disk": dict,
+    "manifest_sha256": str,
+    "retry_seconds": (int, float),
+    "config_drive": dict,
+}
 _URL = re.compile(r"(?:^|\s)tripleo\.url=(\S+)")
 
 Say = Callable[[str], None]
@@ -40,31 +50,48 @@ def main(say: Say, cmdline: str = "/proc/cmdline") -> int:
     url = found.group(1)
     try:
         server = Server(url, _ORDERS_SECONDS)
-        orders = json.loads(server.get("deploy.json"))
+        orders = _read_orders(server.get("deploy.json"))
         server.retry_seconds = float(orders["retry_seconds"])
-    except (DeployError, ValueError, KeyError, TypeError) as error:
+    except DeployError as error:
         say(f"there are no orders: {error}")
         return POWER_OFF
     with open("/proc/sys/kernel/random/boot_id") as stream:
         boot_id = stream.read().strip()
-    common = {key: orders.get(key) for key in ("token", "plan", "server")}
+    common = {key: orders[key] for key in ("token", "plan", "server")}
     reporter = Reporter(server, Server(url, _TICK_SECONDS), {**common, "boot_id": boot_id})
-    say(f"server {orders.get('server')}, plan {str(orders.get('plan'))[:12]}")
+    say(f"server {orders['server']}, plan {orders['plan'][:12]}")
     try:
         deploy(server, reporter, orders, say)
-    except (DeployError, OSError, KeyError, ValueError, TypeError) as error:
-        say(f"FAILED: {error}")
+    except Exception as error:  # whatever it is, the Deployment cloud learns of it
+        cause = str(error) if isinstance(error, DeployError) else f"{type(error).__name__}: {error}"
+        say(f"FAILED: {cause}")
         try:
-            reporter.send("failed", cause=str(error) or type(error).__name__)
+            reporter.send("failed", cause=cause)
         except DeployError as lost:
             say(str(lost))
         return POWER_OFF
     return RESTART
 
 
+def _read_orders(content: bytes) -> dict[str, Any]:
+    """deploy.json; DeployError when it is not what this program understands."""
+    try:
+        orders = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DeployError(f"deploy.json is no JSON: {error}") from error
+    if not isinstance(orders, dict) or orders.get("schema") != _SCHEMA:
+        raise DeployError(f"deploy.json is not of schema {_SCHEMA}")
+    for key, kinds in _ORDERS.items():
+        if not isinstance(orders.get(key), kinds):
+            raise DeployError(f"deploy.json has no valid {key}")
+    if not isinstance(orders["disk"].get("hints"), dict):
+        raise DeployError("deploy.json has no valid disk")
+    return orders
+
+
 def deploy(server: Server, reporter: Reporter, orders: dict[str, Any], say: Say) -> None:
     """Carry the orders out. Nothing is written before disk and manifest are certain."""
-    found = disks.find()
+    found = disks.find_settled()
     reporter.send("ramdisk", disks=[disk.as_report() for disk in found])
     content = server.get("manifest.json")
     if hashlib.sha256(content).hexdigest() != orders["manifest_sha256"]:
@@ -80,7 +107,7 @@ def deploy(server: Server, reporter: Reporter, orders: dict[str, Any], say: Say)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, Device.open(disk.path) as device:
         reporter.tick(percent=0, bytes=0, total=manifest.size, rate=0)
-        with Ticker(reporter, manifest.size) as ticker:
+        with Ticker(reporter, manifest.size, say) as ticker:
             write_image(device, manifest, codec, fetch, ticker.progress)
         say(f"written and proven in {time.monotonic() - started:.1f} s")
         private, public = config_drive.make_host_key(folder, str(orders["server"]))

@@ -10,13 +10,17 @@ import http.client
 import json
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from .errors import DeployError
+from .manifest import LARGEST_BYTES
 
 _TIMEOUT = 30
 _PAUSE = 1.0
+_TICK_EVERY = 0.9
+_SAY_EVERY = 10
 
 
 class Server:
@@ -35,9 +39,12 @@ class Server:
         self._connection: Optional[http.client.HTTPConnection] = None
 
     def get(self, name: str, start: int = 0, length: int = 0) -> bytes:
-        """A file, or length bytes of it from start; DeployError when the server stays away."""
+        """A file, or length bytes of it from start; DeployError when the server stays away or sends more than that.
+
+        A whole file may have 64 MiB.
+        """
         headers = {"Range": f"bytes={start}-{start + length - 1}"} if length else {}
-        answer = self._until("GET", name, None, headers, (206,) if length else (200,))
+        answer = self._until("GET", name, None, headers, (206,) if length else (200,), length or LARGEST_BYTES)
         if length and len(answer) != length:
             raise DeployError(f"{name}: the server sent {len(answer)} bytes instead of {length}")
         return answer
@@ -46,7 +53,7 @@ class Server:
         """The file is there now; a server that is away counts as no."""
         try:
             return self._once("GET", name, None, {})[0] == 200
-        except (OSError, http.client.HTTPException):
+        except (DeployError, OSError, http.client.HTTPException):
             self._close()
             return False
 
@@ -55,12 +62,18 @@ class Server:
         self._until("PUT", name, body, {}, (200, 201, 204))
 
     def _until(
-        self, method: str, name: str, body: Optional[bytes], headers: dict[str, str], wanted: tuple[int, ...]
+        self,
+        method: str,
+        name: str,
+        body: Optional[bytes],
+        headers: dict[str, str],
+        wanted: tuple[int, ...],
+        most: int = LARGEST_BYTES,
     ) -> bytes:
         deadline = time.monotonic() + self.retry_seconds
         while True:
             try:
-                status, answer = self._once(method, name, body, headers)
+                status, answer = self._once(method, name, body, headers, most)
                 if status in wanted:
                     return answer
                 problem = f"the server answered {status}"
@@ -71,12 +84,19 @@ class Server:
                 raise DeployError(f"{name}: {problem}, for {self.retry_seconds:.0f} s")
             time.sleep(_PAUSE)
 
-    def _once(self, method: str, name: str, body: Optional[bytes], headers: dict[str, str]) -> tuple[int, bytes]:
+    def _once(
+        self, method: str, name: str, body: Optional[bytes], headers: dict[str, str], most: int = LARGEST_BYTES
+    ) -> tuple[int, bytes]:
         if self._connection is None:
             self._connection = http.client.HTTPConnection(*self._address, timeout=_TIMEOUT)
         self._connection.request(method, self._base + name, body, headers)
         response = self._connection.getresponse()
-        return response.status, response.read()
+        answer = response.read(most + 1)
+        if not response.isclosed():
+            self._close()
+        if len(answer) > most and response.status < 300:
+            raise DeployError(f"{name}: the server sent more than {most} bytes, with status {response.status}")
+        return response.status, answer
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -115,11 +135,12 @@ class Reporter:
 
 
 class Ticker:
-    """Reports the progress of a write from a thread of its own, once a second."""
+    """Reports the progress of a write from a thread of its own, once a second; now and then on the console too."""
 
-    def __init__(self, reporter: Reporter, total: int) -> None:
+    def __init__(self, reporter: Reporter, total: int, say: Callable[[str], None]) -> None:
         self._reporter = reporter
         self._total = total
+        self._say = say
         self._done = 0
         self._started = time.monotonic()
         self._stop = threading.Event()
@@ -138,8 +159,13 @@ class Ticker:
         self._done = done
 
     def _work(self) -> None:
-        while not self._stop.wait(1.0):
-            seconds = max(time.monotonic() - self._started, 0.001)
+        said = self._started
+        while not self._stop.wait(_TICK_EVERY):
+            now = time.monotonic()
+            seconds = max(now - self._started, 0.001)
             percent = round(100 * self._done / self._total, 1)
             rate = int(self._done / seconds)
+            if now - said >= _SAY_EVERY:
+                said = now
+                self._say(f"{percent} % at {rate / 1e6:.0f} MB/s")
             self._reporter.tick(percent=percent, bytes=self._done, total=self._total, rate=rate)

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.tripleo.cloud.plugins.module_utils._deploy.disks import Disk, choose, find, holds
+from ansible_collections.tripleo.cloud.plugins.module_utils._deploy.disks import (
+    Disk,
+    choose,
+    find,
+    find_settled,
+    holds,
+)
 from ansible_collections.tripleo.cloud.plugins.module_utils._deploy.errors import DeployError
 
 A = Disk("sda", 1000, serial="S1", wwn="naa.5000c500a1b2c3d4", model="ST1")
@@ -89,3 +95,22 @@ def test_only_whole_disks_that_can_be_written_are_found(tmp_path: Path) -> None:
 def test_what_a_disk_holds_is_said_in_words(tmp_path: Path, content: bytes, expected: str) -> None:
     (tmp_path / "disk").write_bytes(content)
     assert holds(str(tmp_path / "disk")) == expected
+
+
+@pytest.mark.parametrize(
+    ("controller", "looks", "expected", "pauses"),
+    [
+        ("", [[A]], [A], 0),
+        ("scsi_host/host0", [[], [], [A], [A, B], [A, B]], [A, B], 4),
+        ("nvme/nvme0", [[A], [A]], [A], 1),
+        ("scsi_host/host0", [[]] * 16, [], 15),
+    ],
+)
+def test_disks_that_appear_by_and_by_are_waited_for(
+    tmp_path: Path, controller: str, looks: list[list[Disk]], expected: list[Disk], pauses: int
+) -> None:
+    (tmp_path / controller).mkdir(parents=True, exist_ok=True)
+    coming = iter(looks)
+    paused: list[float] = []
+    assert find_settled(lambda: next(coming), paused.append, str(tmp_path)) == expected
+    assert len(paused) == pauses

@@ -89,6 +89,10 @@ def test_holes_come_out_zero_and_what_lies_behind_is_kept(disk: Path, image: Ima
         finish_disk(device, image.manifest, 200 * MIB, str(config))
     verified = subprocess.run(["/sbin/sfdisk", "--verify", disk], capture_output=True, text=True, check=False)
     assert "No errors detected" in verified.stdout, verified
+    content = disk.read_bytes()
+    start = content.index(b"\1" * MIB, 100 * MIB)
+    tail = content[start + 64 * MIB :]
+    assert not tail[: -33 * 512].strip(b"\0"), "nothing of an earlier use lies at the disk's end"
 
 
 def test_a_changed_byte_is_never_written(disk: Path, image: Image) -> None:
@@ -167,3 +171,37 @@ def test_a_wrong_chunk_is_refused(image: Image, change: dict[str, Any], problem:
 def test_no_manifest_at_all() -> None:
     with pytest.raises(DeployError, match="is no JSON"):
         manifests.parse(b"{")
+
+
+def test_a_table_that_the_medium_loses_is_found(disk: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(disk, image)
+    config = disk.with_name("config")
+    config.write_bytes(b"\1" * (64 * MIB))
+
+    def flush(device: Device) -> None:
+        with open(disk, "r+b") as stream:
+            stream.seek(200 * MIB - 512)
+            stream.write(bytes(512))
+
+    monkeypatch.setattr(Device, "flush", flush)
+    with (
+        pytest.raises(DeployError, match="does not hold what was written to it at"),
+        Device.open(str(disk)) as device,
+    ):
+        finish_disk(device, image.manifest, 200 * MIB, str(config))
+
+
+def test_chunks_are_fetched_one_at_a_time_and_none_after_a_failure(disk: Path, image: Image) -> None:
+    running: list[int] = []
+    most = [0]
+
+    def fetch(chunk: Chunk) -> bytes:
+        running.append(chunk.offset)
+        most[0] = max(most[0], len(running))
+        frame = image.fetch(chunk)
+        running.remove(chunk.offset)
+        return frame[:-1] + b"x" if chunk.offset else frame
+
+    with pytest.raises(DeployError, match="chunk 1 of the image does not have its sha256"):
+        write(disk, image, fetch)
+    assert (most, running) == ([1], [])
