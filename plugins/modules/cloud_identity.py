@@ -114,8 +114,9 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.services impo
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.session import CloudSession
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.setup import Request, set_up
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
-from ansible_collections.tripleo.cloud.plugins.module_utils._provision.cloud import output, outputs, own_lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._provision.cloud import output, outputs
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.errors import ProvisionError
+from ansible_collections.tripleo.cloud.plugins.module_utils._run import lease
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.errors import StateError
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 
@@ -151,7 +152,7 @@ def identity(given: dict[str, Any], private: dict[str, Any], check: bool) -> dic
 
     text = clouds_yaml(stack, request.auth_url, request.admin, request.region, given["ca_file"] or "")
     path = os.path.join(state_dir, "secrets", stack, "clouds.yaml")
-    with own_lease(state_dir, stack, plan["hash"], given["run_id"], check=check):
+    with lease.hold(state_dir, stack, plan["hash"], given["run_id"], check=check):
         steps = set_up(request, open_session)
         written = write_secret(path, text, check=check)
     return {"auth_url": request.auth_url, "clouds_file": path, **result(steps, path if written else "")}

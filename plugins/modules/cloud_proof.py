@@ -68,7 +68,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.errors import
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.proof import prove_images
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.session import CloudSession
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
-from ansible_collections.tripleo.cloud.plugins.module_utils._provision.cloud import own_lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._run import lease
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 
 
@@ -94,7 +94,7 @@ def prove(given: dict[str, Any], check: bool) -> dict[str, Any]:
         login["auth_url"], login["username"], login["password"], login["project_name"],
         verify=cloud.get("cacert") or True,
     )  # fmt: skip
-    with own_lease(state_dir, stack, plan["hash"], given["run_id"], check=False):
+    with lease.hold(state_dir, stack, plan["hash"], given["run_id"]):
         if not session.login():
             raise CloudError(f"Keystone refuses the account of {clouds}", operation="prove the cloud")
         proof = prove_images(session, session.endpoint("image", cloud["region_name"]), given["timeout"])

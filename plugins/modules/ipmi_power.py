@@ -128,7 +128,8 @@ def power(parameters: dict[str, Any], private: dict[str, Any], check: bool) -> d
         return power_nodes(request, inline_nodes(parameters))
 
     stack, run_id = parameters["stack"], parameters["run_id"]
-    with lease.held(state_dir, stack, None if check else run_id), State.open(state_dir, read_only=check) as state:
+    holding = lease.hold(state_dir, stack, parameters["plan"], run_id, check=check)
+    with holding, State.open(state_dir, read_only=check) as state:
         plan = state.plan(stack, parameters["plan"])
         chosen = due(wanted, targets(state, plan, parameters["only"]))
 

@@ -127,9 +127,9 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import 
 def push(given: dict[str, Any], check: bool, diff: bool) -> dict[str, Any]:
     """Configure the servers; the module's result."""
     state_dir, stack = given["state_dir"], given["stack"]
-    run_id = None if check else given["run_id"]
+    holding = lease.hold(state_dir, stack, given["plan"] or "", given["run_id"], check=check)
     secrets = SecretStore(state_dir, stack).values()
-    with lease.held(state_dir, stack, run_id) as keepalive, State.open(state_dir, read_only=check) as state:
+    with holding as keepalive, State.open(state_dir, read_only=check) as state:
         if check and state.current_plan(stack) is None:
             known_later: dict[str, Any] = {"pushed_nodes": {}, "changed_nodes": [], "failed_nodes": [], "services": {}}
             return {"changed": True, "plan": "", "total": 0, "msg": "the servers are known after deploy", **known_later}
@@ -147,7 +147,7 @@ def push(given: dict[str, Any], check: bool, diff: bool) -> dict[str, Any]:
             force=given["force"],
             check=check,
         )
-        recorder = StateRecorder(state, stack, str(plan["hash"]), run_id or "")
+        recorder = StateRecorder(state, stack, str(plan["hash"]), given["run_id"] or "")
         outcomes = deliver(chosen, settings, recorder, keepalive.check if keepalive else lambda: None)
     changed = [outcome.target.server for outcome in outcomes if outcome.changed]
     result: dict[str, Any] = {

@@ -160,8 +160,8 @@ def boot_plan(parameters: dict[str, Any], private: dict[str, Any], check: bool) 
     """Boot the servers of a plan from the network; the module's result."""
     state_dir, stack = parameters["state_dir"], parameters["stack"]
     arguments = check_extra(parameters["kernel_arguments"])
-    run_id = None if check else parameters["run_id"]
-    with lease.held(state_dir, stack, run_id), State.open(state_dir, read_only=check) as state:
+    holding = lease.hold(state_dir, stack, parameters["plan"], parameters["run_id"], check=check)
+    with holding, State.open(state_dir, read_only=check) as state:
         plan = state.plan(stack, parameters["plan"])
         everyone = targets(state, plan, [])
         chosen = targets(state, plan, parameters["only"])

@@ -1,19 +1,14 @@
 # Copyright: (c) 2026, the tripleo.cloud authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the modules of phase 4 need of a stack: its address, its secrets, its lease."""
+"""What the modules of phase 4 need of a stack: its address and its secrets."""
 
 from __future__ import annotations
 
-import contextlib
-import getpass
-import socket
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .._plan.secrets import SecretStore, fill
-from .._run import lease
 from .errors import ProvisionError
 
 
@@ -26,23 +21,6 @@ def output(outputs: Mapping[str, Any], name: str) -> Any:
             next_step="Give the template this output, as templates/workload-heat-template.yml does.",
         )
     return outputs[name]
-
-
-@contextlib.contextmanager
-def own_lease(state_dir: str, stack: str, plan: str, run_id: str | None, *, check: bool) -> Iterator[None]:
-    """Hold the stack: by the run's own lease, or by one that begins and ends here. Check mode holds nothing."""
-    if check:
-        yield
-        return
-    own = "" if run_id else uuid.uuid4().hex
-    if own:
-        lease.acquire(state_dir, stack, plan, f"{getpass.getuser()}@{socket.gethostname()}", own, False)
-    try:
-        with lease.held(state_dir, stack, run_id or own):
-            yield
-    finally:
-        if own:
-            lease.release(state_dir, stack, own)
 
 
 def outputs(plan: Mapping[str, Any], state_dir: str, stack: str, private: Mapping[str, Any]) -> dict[str, Any]:

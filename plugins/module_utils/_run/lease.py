@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import getpass
 import json
 import os
+import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -190,6 +193,28 @@ def held(state_dir: str, stack: str | None, run_id: str | None) -> Iterator[Keep
     finally:
         keepalive.close()
     keepalive.check()
+
+
+@contextlib.contextmanager
+def hold(
+    state_dir: str, stack: str, plan: str, run_id: str | None, *, check: bool = False
+) -> Iterator[Keepalive | None]:
+    """Hold the stack while the body works: by the run's lease, or without a run by one that begins and ends here.
+
+    Check mode holds nothing.
+    """
+    if check:
+        yield None
+        return
+    own = "" if run_id else uuid.uuid4().hex
+    if own:
+        acquire(state_dir, stack, plan, f"{getpass.getuser()}@{socket.gethostname()}", own, False)
+    try:
+        with held(state_dir, stack, run_id or own) as keepalive:
+            yield keepalive
+    finally:
+        if own:
+            release(state_dir, stack, own)
 
 
 def _refusal(held: Lease) -> LeaseHeld:

@@ -122,6 +122,24 @@ def test_held_renews_and_tells_of_the_loss(tmp_path: Path, monkeypatch: pytest.M
             keepalive.check()
 
 
+def test_hold(tmp_path: Path) -> None:
+    state = os.fspath(tmp_path)
+    with lease.hold(state, "cloud", "plan", None, check=True) as keepalive:
+        assert keepalive is None and lease.read(state, "cloud") is None
+    with lease.hold(state, "cloud", "plan", None):
+        with pytest.raises(lease.LeaseHeld), lease.hold(state, "cloud", "plan", None):
+            pass
+        with pytest.raises(lease.LeaseHeld), lease.unheld(state, "cloud"):
+            pass
+    assert lease.read(state, "cloud") is None
+    lease.acquire(state, "cloud", "plan", "me", "run", True)
+    with lease.hold(state, "cloud", "plan", "run") as keepalive:
+        assert keepalive
+    assert lease.release(state, "cloud", "run")
+    with lease.unheld(state, "cloud"):
+        pass
+
+
 def test_held_without_a_run(tmp_path: Path) -> None:
     with lease.held(os.fspath(tmp_path), "cloud", None) as keepalive:
         assert keepalive is None
