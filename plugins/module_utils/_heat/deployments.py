@@ -34,12 +34,18 @@ def gather(resources: Iterable[Resource]) -> dict[str, tuple[tuple[str, Any], ..
         if str(config.properties.get("group") or "") not in _FOR_DOCUMENTS:
             faults.append(f"{config.where}: {config.path}: group {config.properties['group']!r} is not supported yet")
             continue
+        name = str(resource.properties.get("name") or config.name)
+        shared: Any = None
         for server in _servers(resource):
             if server not in found:
                 faults.append(f"{resource.where}: {resource.path}: {server!r} is no server of this stack")
                 continue
-            name = str(resource.properties.get("name") or config.name)
-            found[server].append((name, _document(resource, config, server, faults)))
+            document = shared
+            if document is None:
+                document, names_the_server = _document(resource, config, server, faults)
+                # One object for all servers: the list of all hosts on thousands of them is one list.
+                shared = None if names_the_server else document
+            found[server].append((name, document))
     if faults:
         raise HeatError(faults)
     return {path: tuple(sorted(documents, key=lambda pair: pair[0])) for path, documents in found.items()}
@@ -52,28 +58,29 @@ def _servers(resource: Resource) -> list[str]:
     return [str(server) for server in (servers.values() if isinstance(servers, Mapping) else servers)]
 
 
-def _document(resource: Resource, config: Resource, server: str, faults: list[str]) -> Any:
+def _document(resource: Resource, config: Resource, server: str, faults: list[str]) -> tuple[Any, bool]:
+    """The document for a server, and whether it would be another one for another server."""
     inputs = {str(one.get("name")): one.get("default") for one in config.properties.get("inputs") or []}
     inputs.update(resource.properties.get("input_values") or {})
+    is_given = "deploy_server_id" in inputs
     inputs.setdefault("deploy_server_id", server)
     inputs.setdefault("deploy_action", "CREATE")
     inputs.setdefault("deploy_resource_name", resource.name)
     key = str(resource.properties.get("input_key") or "get_input")
-    missing: set[str] = set()
-    document = _put_in(config.properties.get("config") or {}, key, inputs, missing)
+    used: set[str] = set()
+    document = _put_in(config.properties.get("config") or {}, key, inputs, used)
+    missing = used - set(inputs)
     if missing and resource.properties.get("input_values_validate") == "STRICT":
         faults.append(f"{resource.where}: {resource.path}: input {', '.join(sorted(missing))} has no value")
-    return document
+    return document, not is_given and "deploy_server_id" in used
 
 
-def _put_in(value: Any, key: str, inputs: Mapping[str, Any], missing: set[str]) -> Any:
+def _put_in(value: Any, key: str, inputs: Mapping[str, Any], used: set[str]) -> Any:
     if isinstance(value, Mapping):
         if len(value) == 1 and isinstance(value.get(key), str):
-            name = value[key]
-            if name not in inputs:
-                missing.add(name)
-            return inputs.get(name)
-        return {name: _put_in(part, key, inputs, missing) for name, part in value.items()}
+            used.add(value[key])
+            return inputs.get(value[key])
+        return {name: _put_in(part, key, inputs, used) for name, part in value.items()}
     if isinstance(value, list):
-        return [_put_in(part, key, inputs, missing) for part in value]
+        return [_put_in(part, key, inputs, used) for part in value]
     return value

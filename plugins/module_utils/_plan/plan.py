@@ -125,7 +125,7 @@ def make_plan(wanted: Wanted, before: Before) -> Planned:
     nodes = reserve(requests, wanted.hardware, before.held, before.unavailable)
     deployed = _deployed(before)
     _check_deployed(deployed, {one.path: (drivers.server_name(one), one.properties["image"]) for one in servers}, nodes)
-    documents: dict[str, Any] = {}
+    documents = _Documents()
     entries = {
         one.path: _entry(one, nodes[one.path], stack, wanted, deployed.get(one.path), driver, documents)
         for one in servers
@@ -159,7 +159,24 @@ def make_plan(wanted: Wanted, before: Before) -> Planned:
         plan["hash"] = "" if wanted.images is None else plan_hash(plan)
     to_do = tuple(sorted(entry["name"] for entry in entries.values() if entry["name"] not in before.booted))
     addresses = tuple(allocator.allocated())
-    return Planned(plan, is_new, to_do, documents, driver.given, driver.to_make, addresses)
+    return Planned(plan, is_new, to_do, documents.by_name, driver.given, driver.to_make, addresses)
+
+
+class _Documents:
+    """Documents by the name that their content gives them."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Any] = {}
+        self._named: dict[int, tuple[Any, str]] = {}
+
+    def keep(self, document: Any) -> str:
+        """The name of a document. One that many servers share is digested once."""
+        known = self._named.get(id(document))
+        if known is None:
+            # The document is kept beside its name: an id belongs to it only as long as it lives.
+            known = self._named[id(document)] = (document, "sha256:" + digest(document))
+            self.by_name[known[1]] = document
+        return known[1]
 
 
 def _servers(stack: Stack, wanted: Wanted) -> list[Resource]:
@@ -229,7 +246,7 @@ def _entry(
     wanted: Wanted,
     earlier: Mapping[str, Any] | None,
     driver: drivers.BareMetal,
-    documents: dict[str, Any],
+    documents: _Documents,
 ) -> dict[str, Any]:
     hardware = wanted.hardware[node]
     image = ImageRef(one.properties["image"])
@@ -241,7 +258,7 @@ def _entry(
     metadata = {**(one.properties.get("metadata") or {}), **one.metadata}
     listed = []
     for title, document in stack.documents.get(one.path, ()):
-        listed.append([title, _keep(documents, document)])
+        listed.append([title, documents.keep(document)])
     return {
         "name": drivers.server_name(one),
         "group": one.group,
@@ -259,15 +276,9 @@ def _entry(
         "action": "create" if earlier is None else "keep",
         "wave": 1,
         "networks": driver.server_networks(one),
-        "metadata": _keep(documents, metadata),
+        "metadata": documents.keep(metadata),
         "documents": listed,
     }
-
-
-def _keep(documents: dict[str, Any], document: Any) -> str:
-    name = "sha256:" + digest(document)
-    documents[name] = document
-    return name
 
 
 def disk_holds(hints: Mapping[str, Any], facts: Mapping[str, Any]) -> str | None:
