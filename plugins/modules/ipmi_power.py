@@ -37,6 +37,12 @@ options:
       - V(soft) asks the operating systems to shut down and waits until the machines are off.
     type: str
     choices: [reset, cycle, soft]
+  restart:
+    description:
+      - With O(state=on) of a plan's servers, power-cycle also those that were started under the plan and whose
+        operating systems have not booted. It is for servers that have fallen silent.
+    type: bool
+    default: false
 seealso:
   - module: tripleo.cloud.pxe_boot
 """
@@ -123,7 +129,9 @@ def power(parameters: dict[str, Any], private: dict[str, Any], check: bool) -> d
     """The module's work; its result."""
     wanted = Power(parameters["state"]) if parameters["state"] else Action(parameters["action"])
     state_dir = parameters["state_dir"]
-    request = Request(wanted=wanted, timeout=parameters["timeout"], check=check, locks=locks(state_dir))
+    request = Request(
+        wanted=wanted, timeout=parameters["timeout"], check=check, locks=locks(state_dir), restart=parameters["restart"]
+    )
     if not parameters["stack"]:
         return power_nodes(request, inline_nodes(parameters))
 
@@ -146,6 +154,7 @@ def main() -> None:
             **BMC_SPEC,
             "state": {"type": "str", "choices": ["on", "off"]},
             "action": {"type": "str", "choices": ["reset", "cycle", "soft"]},
+            "restart": {"type": "bool", "default": False},
         },
         mutually_exclusive=[("state", "action"), *BMC_RULES["mutually_exclusive"]],
         required_one_of=[("state", "action"), *BMC_RULES["required_one_of"]],

@@ -20,12 +20,16 @@ Outcome = Union[PowerReport, BmcError]
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the machines. wanted: a state or an action. timeout: seconds until it must be confirmed."""
+    """What is asked of the machines. wanted: a state or an action. timeout: seconds until it must be confirmed.
+
+    restart: turning on begins anew with servers that were started under the plan and have not booted.
+    """
 
     wanted: Union[Power, Action]
     timeout: float
     check: bool
     locks: str
+    restart: bool = False
 
     @property
     def name(self) -> str:
@@ -73,7 +77,9 @@ def power_servers(
             tell(target)
 
     wanted: dict[str, Union[Power, Action]] = {
-        target.node: Action.CYCLE if request.wanted is Power.ON and not target.started else request.wanted
+        target.node: Action.CYCLE
+        if request.wanted is Power.ON and (request.restart or not target.started)
+        else request.wanted
         for target in targets
     }
     outcomes: dict[str, Outcome] = {}

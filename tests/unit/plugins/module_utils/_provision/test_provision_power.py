@@ -43,7 +43,13 @@ class Stages:
 
 
 def run(
-    monkeypatch: pytest.MonkeyPatch, wanted: Any, stage: str, machine: Machine, *, check: bool = False
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: Any,
+    stage: str,
+    machine: Machine,
+    *,
+    check: bool = False,
+    restart: bool = False,
 ) -> tuple[dict[str, Any], Stages, list[str]]:
     def drive(accesses: Any, operation: Any, *, name: str, done: Any = None, **_options: Any) -> Any:
         outcomes = {}
@@ -57,7 +63,7 @@ def run(
         return outcomes
 
     monkeypatch.setattr(power, "drive", drive)
-    request = power.Request(wanted, 1, check, "/locks")
+    request = power.Request(wanted, 1, check, "/locks", restart)
     chosen = power.due(wanted, [Target("server-1", "n1", stage, {})])
     accesses = [Access(target.node, "10.0.0.1", "u", "p") for target in chosen]
     stages, told = Stages(), list[str]()
@@ -103,6 +109,24 @@ def test_who_is_started(
     assert predicted == result
     assert not idle.sent
     assert not stages.set
+
+
+@pytest.mark.parametrize(
+    ("stage", "before", "sent"),
+    [
+        ("powered", "on", [Command.CYCLE]),
+        ("writing", "off", [Command.ON]),
+        ("written", "on", [Command.CYCLE]),
+        ("failed", "on", [Command.CYCLE]),
+        # It booted after it was last listened for: it is not cut off.
+        ("booted", "on", []),
+        ("healthy", "off", []),
+    ],
+)
+def test_who_is_started_again(monkeypatch: pytest.MonkeyPatch, stage: str, before: str, sent: list[Command]) -> None:
+    machine = Machine(before)
+    run(monkeypatch, Power.ON, stage, machine, restart=True)
+    assert machine.sent == sent
 
 
 def test_a_failed_node_is_told_and_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
