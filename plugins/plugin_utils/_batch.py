@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
 from ansible_collections.tripleo.cloud.plugins.module_utils._plan.nodes import Node, parse_nodes
@@ -41,7 +41,13 @@ class BatchAction(ActionBase):
             return ()
         try:
             # Templating decrypts `!vault` values, and leaves text alone that was loaded as unsafe.
-            return parse_nodes(self._templar.template(self._loader.load_from_file(path, unsafe=True)), source=path)
+            content = self._templar.template(self._loader.load_from_file(path, unsafe=True))
+        except AnsibleError as error:
+            # Ansible's own report would show lines of the file, which holds passwords.
+            line = getattr(error.obj, "line_num", None)
+            raise AnsibleActionFail(f"{path}{f':{line}' if line else ''}: {error.message}") from None
+        try:
+            return parse_nodes(content, source=path)
         except TripleoError as error:
             raise AnsibleActionFail(str(error)) from error
 
