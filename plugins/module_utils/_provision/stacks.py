@@ -19,7 +19,7 @@ from .._plan.secrets import SecretStore, random_string
 from .._run import lease
 from .._state.key import secret_key
 from .._state.stages import Stage
-from .._state.store import State, write_durably
+from .._state.store import State, write_all_durably
 from .errors import ProvisionError
 
 # A preview of a first deployment must not make the key; its stand-ins of given secrets are not bound to a plan.
@@ -51,9 +51,8 @@ def plan_stack(parameters: Mapping[str, Any], private: Mapping[str, Any], check:
         )
         planned = make_plan(wanted, before)
         text = preview(planned)
-        if not check:
-            _store(state, planned, before)
-    return _result(planned, text, check)
+        changed = bool(planned.is_new or planned.to_do) if check else _store(state, planned, before)
+    return _result(planned, text, changed)
 
 
 def _before(state: State, stack: str) -> Before:
@@ -96,7 +95,8 @@ def _key(state_dir: str, check: bool) -> bytes:
     return secret_key(state_dir)
 
 
-def _store(state: State, planned: Planned, before: Before) -> None:
+def _store(state: State, planned: Planned, before: Before) -> bool:
+    """Store what is new, or was lost; True when something was."""
     stack, state_dir = planned.plan["stack"], state.state_dir
     store = SecretStore(state_dir, stack)
     missing = {stand_in for stand_in in planned.to_make if stand_in not in store.values()}
@@ -107,7 +107,10 @@ def _store(state: State, planned: Planned, before: Before) -> None:
                 operation="read the stack's secrets",
                 next_step="Bring the file back from a backup; new values would not fit the deployed servers.",
             )
-        return
+        # What was lost and follows from the template, like a document or a given secret, is simply written again.
+        lost = _missing_documents(state_dir, planned)
+        write_all_durably(lost)
+        return store.store(planned.given) or bool(lost)
     with lease.unheld(state_dir, stack):
         now = _before(state, stack)
         if (now.plan, now.booted) != (before.plan, before.booted):
@@ -119,18 +122,25 @@ def _store(state: State, planned: Planned, before: Before) -> None:
             )
         # Secrets and documents first: a stored plan never names what is not there.
         store.store({**planned.given, **{name: random_string(*planned.to_make[name]) for name in missing}})
-        for name, document in planned.documents.items():
-            path = os.path.join(state_dir, "documents", f"{name.partition(':')[2]}.json")
-            if not os.path.exists(path):
-                write_durably(path, canonical(document))
+        write_all_durably(_missing_documents(state_dir, planned))
         serial = int(before.plan["serial"]) if before.plan else 0
         state.store_plan(planned.plan, serial, planned.addresses)
+    return True
 
 
-def _result(planned: Planned, text: str, check: bool) -> dict[str, Any]:
+def _missing_documents(state_dir: str, planned: Planned) -> dict[str, str]:
+    """Content of the plan's documents that are not stored yet, by path."""
+    paths = {
+        os.path.join(state_dir, "documents", f"{name.partition(':')[2]}.json"): document
+        for name, document in planned.documents.items()
+    }
+    return {path: canonical(document) for path, document in paths.items() if not os.path.exists(path)}
+
+
+def _result(planned: Planned, text: str, changed: bool) -> dict[str, Any]:
     plan = planned.plan
     return {
-        "changed": planned.is_new or bool(check and planned.to_do),
+        "changed": changed,
         "plan": {"hash": plan["hash"], "serial": plan["serial"], "stack": plan["stack"]},
         "servers": {
             server["name"]: {"node": server["node"], "image": server["image"], "networks": server["networks"]}

@@ -78,3 +78,15 @@ def test_a_lost_secret_is_named(state_dir: str) -> None:
     os.unlink(SecretStore(state_dir, "cloud").path)
     with State.open(state_dir) as state, pytest.raises(TripleoError, match=r"lost the value of %{secret:A#1}"):
         stacks._store(state, planned(1, is_new=False), stacks._before(state, "cloud"))
+
+
+def test_a_lost_document_or_given_secret_is_written_again(state_dir: str) -> None:
+    again = planned(1, is_new=False, documents={"sha256:aa": {"a": 1}}, given={"%{given:B#00}": "value"})
+    with State.open(state_dir) as state:
+        before = stacks._before(state, "cloud")
+        assert stacks._store(state, again, before)
+        document = os.path.join(state_dir, "documents", "aa.json")
+        assert Path(document).read_text() == '{"a":1}'
+        assert os.stat(document).st_mode & 0o777 == 0o600
+        assert SecretStore(state_dir, "cloud").values()["%{given:B#00}"] == "value"
+        assert not stacks._store(state, again, before)
