@@ -115,12 +115,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
-from ansible_collections.tripleo.cloud.plugins.module_utils._plan.secrets import SecretStore, fill, redact
+from ansible_collections.tripleo.cloud.plugins.module_utils._plan.secrets import fill, redact
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.deliver import Outcome, Settings, deliver
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.record import StateRecorder
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.ssh import Access
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.targets import targets
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.secrets import SecretStore
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 
 

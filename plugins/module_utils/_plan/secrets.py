@@ -1,14 +1,12 @@
 # Copyright: (c) 2026, the tripleo.cloud authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets of a stack: stand-ins in everything that is stored or shown, values in one private file."""
+"""Secrets of a stack: stand-ins in everything that is stored or shown. `_state.secrets` keeps their values."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import json
-import os
 import re
 import secrets as random
 import string
@@ -74,36 +72,3 @@ def redact(text: str, values: Mapping[str, str]) -> str:
         if len(value) >= 4:
             text = text.replace(value, stand_in)
     return text
-
-
-class SecretStore:
-    """The file ``secrets/<stack>/values.json`` (0600): the value of each stand-in."""
-
-    def __init__(self, state_dir: str, stack: str) -> None:
-        self.folder = os.path.join(state_dir, "secrets", stack)
-        self.path = os.path.join(self.folder, "values.json")
-
-    def values(self) -> dict[str, str]:
-        """Value by stand-in; empty when nothing was stored."""
-        try:
-            with open(self.path, encoding="utf-8") as stream:
-                found: dict[str, str] = json.load(stream)
-        except FileNotFoundError:
-            return {}
-        return found
-
-    def store(self, values: Mapping[str, str]) -> bool:
-        """Add values; an earlier value of a stand-in is never replaced. True when something was added."""
-        known = self.values()
-        merged = {**values, **known}
-        if merged == known:
-            return False
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        draft = f"{self.path}.{os.getpid()}.part"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(merged, stream, sort_keys=True)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(draft, self.path)
-        return True

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._plan.secrets import SecretStore, fill
+from .._plan.secrets import fill
+from .._state.secrets import SecretStore
 from .errors import ProvisionError
 
 

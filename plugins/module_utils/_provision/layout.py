@@ -178,19 +178,3 @@ def _link(source: str, path: str) -> None:
             os.link(source, path)
             return
     shutil.copyfile(source, path)
-
-
-def write_json(path: str, document: Any) -> None:
-    """Replace a file of mode 0600 whole."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".writing-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(document, stream, sort_keys=True, indent=1)
-            stream.write("\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

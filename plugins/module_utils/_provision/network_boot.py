@@ -20,8 +20,9 @@ from .._bmc.operations import BootReport, change_boot
 from .._boot import dnsmasq, paths
 from .._boot.model import BootServer, NodeNetwork, ServerBoot
 from .._image.store import ImageStore, StoredImage
+from .._state.store import write_durably
 from .errors import ProvisionError
-from .layout import Laid, boot_files, disk_files, lay_out, planned_image, proven, switched, write_json
+from .layout import Laid, boot_files, disk_files, lay_out, planned_image, proven, switched
 from .targets import Target
 
 Outcome = Union[BootReport, BmcError]
@@ -204,7 +205,7 @@ def _write_run_file(
     except (FileNotFoundError, ValueError):
         pass
     if not request.check:
-        write_json(path, document)
+        write_durably(path, json.dumps(document, sort_keys=True, indent=1))
     return True
 
 

@@ -15,9 +15,10 @@ from .._plan.flavors import parse_flavors
 from .._plan.networks import parse_networks
 from .._plan.plan import Before, ImageRef, Planned, Wanted, canonical, make_plan
 from .._plan.preview import preview
-from .._plan.secrets import SecretStore, random_string
+from .._plan.secrets import random_string
 from .._run import lease
 from .._state.key import secret_key
+from .._state.secrets import SecretStore
 from .._state.stages import Stage
 from .._state.store import State, write_all_durably
 from .errors import ProvisionError
@@ -48,6 +49,7 @@ def plan_stack(parameters: Mapping[str, Any], private: Mapping[str, Any], check:
             facts={node: record.facts for node, record in nodes.items()},
             images=_images(state_dir, check),
             key=_key(state_dir, check),
+            tentative=check and not nodes,
         )
         planned = make_plan(wanted, before)
         text = preview(planned)

@@ -230,17 +230,6 @@ def test_stand_ins_are_filled_and_redacted() -> None:
         secrets.fill("%{secret:C#1}", values)
 
 
-def test_the_secret_store_never_replaces_a_value(tmp_path: Path) -> None:
-    store = secrets.SecretStore(str(tmp_path), "cloud")
-    assert store.values() == {}
-    assert store.store({"a": "1"}) is True
-    assert store.store({"a": "2", "b": "3"}) is True
-    assert store.store({"a": "4"}) is False
-    assert store.values() == {"a": "1", "b": "3"}
-    assert Path(store.path).stat().st_mode & 0o777 == 0o600
-    assert Path(store.folder).stat().st_mode & 0o777 == 0o700
-
-
 def test_two_stacks_share_no_node_and_no_address() -> None:
     first = make_plan(wanted(), Before())
     taken = frozenset((network, ip) for network, ip, _path in first.addresses)

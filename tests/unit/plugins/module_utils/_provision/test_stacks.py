@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
 from ansible_collections.tripleo.cloud.plugins.module_utils._plan.plan import Planned
-from ansible_collections.tripleo.cloud.plugins.module_utils._plan.secrets import SecretStore
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision import stacks
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.secrets import SecretStore
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.stages import Stage
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.errors import StateError
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.key import secret_key
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.schema import MIGRATIONS
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.secrets import SecretStore
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.stages import Stage
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 
@@ -148,3 +149,14 @@ def test_the_key_is_made_once_by_whoever_asks_first(tmp_path: Path) -> None:
     assert len(keys.pop()) == 64
     assert [path.name for path in (tmp_path / "s").iterdir()] == ["key"]
     assert json.dumps(oct((tmp_path / "s" / "key").stat().st_mode & 0o777)) == '"0o600"'
+
+
+def test_the_secret_store_never_replaces_a_value(tmp_path: Path) -> None:
+    store = SecretStore(str(tmp_path), "cloud")
+    assert store.values() == {}
+    assert store.store({"a": "1"}) is True
+    assert store.store({"a": "2", "b": "3"}) is True
+    assert store.store({"a": "4"}) is False
+    assert store.values() == {"a": "1", "b": "3"}
+    assert Path(store.path).stat().st_mode & 0o777 == 0o600
+    assert Path(store.folder).stat().st_mode & 0o777 == 0o700
