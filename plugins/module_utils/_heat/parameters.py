@@ -84,7 +84,11 @@ def check_constraints(schema: Mapping[str, Any], value: Any) -> None:
     """Fault when a value breaks a constraint; custom ones are the driver's."""
     for constraint in schema.get("constraints") or []:
         for kind, wanted in constraint.items():
-            problem = _CHECKS[kind](wanted, value) if kind in _CHECKS else ""
+            try:
+                problem = _CHECKS[kind](wanted, value) if kind in _CHECKS else ""
+            except (Fault, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, re.error):
+                # Their own words may hold a hidden value.
+                raise Fault(f"the constraint {kind} {wanted!r} does not fit the value") from None
             if problem:
                 shown = "the value" if schema.get("hidden") else repr(value)
                 raise Fault(constraint.get("description") or f"{shown} {problem}")
