@@ -23,7 +23,7 @@ extends_documentation_fragment:
   - tripleo.cloud.attributes
 options:
   name:
-    description: Name of the stack. Letters, digits, dots, dashes and underscores, starting with a letter.
+    description: Name of the stack. Letters, digits, dots and dashes, starting with a letter, as in a host name.
     type: str
     required: true
   template:
@@ -131,13 +131,17 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._errors import Tripl
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import STATE_SPEC, load_private, run
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.stacks import plan_stack
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
+NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
 
 def stack(parameters: dict[str, Any], private: dict[str, Any], check: bool) -> dict[str, Any]:
     """The module's work; its result."""
     if not NAME.fullmatch(parameters["name"]):
-        raise TripleoError(f"{parameters['name']!r} is no name of a stack", operation="plan")
+        raise TripleoError(
+            f"{parameters['name']!r} is no name of a stack",
+            operation="plan",
+            next_step="Use letters, digits, dots and dashes, at most 63, starting with a letter.",
+        )
     if not private:
         raise TripleoError("runs only through its action plugin", operation="plan")
     result = plan_stack(parameters, private, check)

@@ -30,10 +30,19 @@ class Network:
         return {"cidr": self.cidr, "gateway_ip": self.gateway_ip, "dns_nameservers": list(self.dns_nameservers)}
 
     def candidates(self) -> Iterator[str]:
-        """Addresses of the pools, in order."""
-        family = ipaddress.ip_network(self.cidr).version
-        make = ipaddress.IPv4Address if family == 4 else ipaddress.IPv6Address
-        return (str(make(number)) for first, last in self.pools for number in range(first, last + 1))
+        """Addresses of the pools, in order, without those that no host can have."""
+        whole = ipaddress.ip_network(self.cidr)
+        make = ipaddress.IPv4Address if whole.version == 4 else ipaddress.IPv6Address
+        every = (str(make(number)) for first, last in self.pools for number in range(first, last + 1))
+        edges = set() if whole.num_addresses <= 2 else {str(whole.network_address), str(whole.broadcast_address)}
+        return (ip for ip in every if ip not in edges and ip != self.gateway_ip)
+
+    def holds(self, ip: str) -> bool:
+        """A text is an address of this network."""
+        try:
+            return ipaddress.ip_address(ip) in ipaddress.ip_network(self.cidr)
+        except ValueError:
+            return False
 
 
 def parse_networks(data: Any) -> dict[str, Network]:
@@ -61,7 +70,9 @@ def _network(name: str, entry: Any) -> Network:
     if "cidr" not in entry:
         raise ValueError("has no cidr")
     whole = ipaddress.ip_network(str(entry["cidr"]))
-    gateway = entry.get("gateway_ip") or None
+    gateway = ipaddress.ip_address(str(entry["gateway_ip"])) if entry.get("gateway_ip") else None
+    if gateway and gateway not in whole:
+        raise ValueError(f"gateway_ip {gateway} is not in {whole}")
     pools = []
     for pool in entry.get("allocation_pools") or []:
         first, last = (ipaddress.ip_address(str(pool[key])) for key in ("start", "end"))
@@ -71,7 +82,7 @@ def _network(name: str, entry: Any) -> Network:
     if not pools:
         raise ValueError("has no allocation_pools")
     servers = tuple(str(ipaddress.ip_address(str(address))) for address in entry.get("dns_nameservers") or [])
-    return Network(name, str(whole), str(ipaddress.ip_address(gateway)) if gateway else None, servers, tuple(pools))
+    return Network(name, str(whole), str(gateway) if gateway else None, servers, tuple(pools))
 
 
 class Allocator:
@@ -97,7 +108,13 @@ class Allocator:
                 f"{path} wants network {network}; there is {', '.join(sorted(self._networks))}",
                 operation="allocate addresses",
             )
-        found = wanted or self._held.get(key)
+        if wanted and not known.holds(wanted):
+            raise PlanError(
+                f"{path} wants {wanted}, which is no address of {known.cidr}", operation="allocate addresses"
+            )
+        held = self._held.get(key)
+        # What was held before the network got another range is of no use any more.
+        found = wanted or (held if held and known.holds(held) else None)
         if wanted and self._held.get(key) != wanted and (network, wanted) in self._used:
             raise PlanError(f"{path} wants {wanted} in {network}, which is in use", operation="allocate addresses")
         if found is None:

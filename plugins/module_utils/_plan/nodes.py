@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import PlanError
 
-NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 ROOT_DEVICE_HINTS = frozenset({"serial", "wwn", "model", "name", "size"})
 MOST_NODES = 100_000
@@ -104,7 +104,7 @@ def _faults(entry: Any) -> Iterator[str]:
     for key in sorted(set(map(str, entry)) - _KEYS):
         yield f"unknown key {key!r}"
     if not isinstance(entry.get("name"), str) or not NAME.fullmatch(entry["name"]):
-        yield "name must be letters, digits, '.', '_' or '-', at most 63"
+        yield "name must be letters, digits, '.' or '-', at most 63"
     yield from _bmc_faults(entry.get("bmc"))
     macs = entry.get("macs")
     if not isinstance(macs, list) or not macs:
@@ -120,7 +120,13 @@ def _faults(entry: Any) -> Iterator[str]:
             yield f"{key} must be a mapping"
     if isinstance(entry.get("root_device"), Mapping):
         yield from (
-            f"root_device has no hint {hint!r}" for hint in sorted(set(entry["root_device"]) - ROOT_DEVICE_HINTS)
+            f"root_device has no hint {hint!r}"
+            for hint in sorted(set(map(str, entry["root_device"])) - ROOT_DEVICE_HINTS)
+        )
+        yield from (
+            f"root_device {hint} must be {'a number of bytes' if hint == 'size' else 'a text'}"
+            for hint, value in entry["root_device"].items()
+            if isinstance(value, bool) or not isinstance(value, int if hint == "size" else (str, int)) or value == ""
         )
     if not isinstance(entry.get("traits", []), list):
         yield "traits must be a list"
@@ -153,9 +159,8 @@ def _shared(entries: list[Any]) -> list[str]:
         if isinstance(entry, Mapping):
             bmc = entry.get("bmc")
             keys = [("name", str(entry.get("name")))]
-            keys += [
-                ("MAC", str(mac).lower()) for mac in entry.get("macs") or [] if isinstance(entry.get("macs"), list)
-            ]
+            macs = entry.get("macs")
+            keys += [("MAC", str(mac).lower()) for mac in macs] if isinstance(macs, list) else []
             if isinstance(bmc, Mapping):
                 keys.append(("BMC", f"{bmc.get('address')} port {bmc.get('port', 623)}"))
             for key in keys:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ from .networks import Allocator, Network
 from .reserve import Request, reserve
 
 SCHEMA = 1
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+HOST_NAME = re.compile(rf"(?=.{{1,63}}\Z){_LABEL}(?:\.{_LABEL})*")
 UNKNOWN = "known after prepare"
 
 
@@ -57,6 +60,7 @@ class Wanted:
 
     template: key of the top template in files. environments: keys, later ones win. key: of the state directory.
     hardware: registered nodes. facts: what ramdisks reported, by node. images: by name; None before `prepare`.
+    tentative: nodes or key are not those that the plan will be stored with, so that it has no hash.
     """
 
     stack: str
@@ -71,6 +75,7 @@ class Wanted:
     facts: Mapping[str, Mapping[str, Any]]
     images: Mapping[str, ImageRef] | None
     key: bytes
+    tentative: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,11 @@ def make_plan(wanted: Wanted, before: Before) -> Planned:
     ]
     nodes = reserve(requests, wanted.hardware, before.held, before.unavailable)
     deployed = _deployed(before)
-    _check_deployed(deployed, {one.path: (drivers.server_name(one), one.properties["image"]) for one in servers}, nodes)
+    _check_deployed(
+        deployed,
+        {one.path: (drivers.server_name(one), one.properties["image"], driver.server_networks(one)) for one in servers},
+        nodes,
+    )
     documents = _Documents()
     entries = {
         one.path: _entry(one, nodes[one.path], stack, wanted, deployed.get(one.path), driver, documents)
@@ -141,7 +150,8 @@ def make_plan(wanted: Wanted, before: Before) -> Planned:
     body = {
         "schema": SCHEMA,
         "stack": wanted.stack,
-        "template_sha256": digest(dict(wanted.files)),
+        # Environments hold passwords, which a digest without a key would give away. What they set shows elsewhere.
+        "template_sha256": digest({key: wanted.files[key] for key in wanted.files if key not in wanted.environments}),
         "servers": entries,
         "ports": ports,
         "networks": {name: network.as_plan() for name, network in wanted.networks.items()},
@@ -156,7 +166,7 @@ def make_plan(wanted: Wanted, before: Before) -> Planned:
         plan = {**stored, "servers": {path: _with_holds(stored["servers"][path], entries[path]) for path in entries}}
     else:
         plan = {**body, "serial": (int(stored["serial"]) if stored else 0) + 1}
-        plan["hash"] = "" if wanted.images is None else plan_hash(plan)
+        plan["hash"] = "" if wanted.images is None or wanted.tentative else plan_hash(plan)
     to_do = tuple(sorted(entry["name"] for entry in entries.values() if entry["name"] not in before.booted))
     addresses = tuple(allocator.allocated())
     return Planned(plan, is_new, to_do, documents.by_name, driver.given, driver.to_make, addresses)
@@ -200,6 +210,8 @@ def _servers(stack: Stack, wanted: Wanted) -> list[Resource]:
 
 def _check_server(one: Resource, wanted: Wanted, names: dict[str, str]) -> None:
     name = drivers.server_name(one)
+    if not HOST_NAME.fullmatch(name):
+        raise Fault(f"server name {name!r} is no host name: letters, digits and dashes, at most 63, perhaps with dots")
     if name in names:
         raise Fault(f"server name {name!r} is also that of {names[name]}")
     names[name] = one.path
@@ -217,17 +229,24 @@ def _deployed(before: Before) -> dict[str, Mapping[str, Any]]:
 
 
 def _check_deployed(
-    deployed: Mapping[str, Mapping[str, Any]], asked: Mapping[str, tuple[str, str]], nodes: Mapping[str, str]
+    deployed: Mapping[str, Mapping[str, Any]],
+    asked: Mapping[str, tuple[str, str, Mapping[str, list[str]]]],
+    nodes: Mapping[str, str],
 ) -> None:
-    """PlanError when a deployed server would be given up or written again. asked: name and image by path."""
+    """PlanError when a deployed server would be given up, written again or lost. asked: name, image, addresses."""
     for path, server in sorted(deployed.items()):
         if path not in asked:
             problem = f"is deployed on node {server['node']}; the template now has no server {path}"
-        elif (*asked[path], nodes[path]) != (server["name"], server["image"], server["node"]):
-            name, image = asked[path]
+        elif (*asked[path][:2], nodes[path]) != (server["name"], server["image"], server["node"]):
+            name, image = asked[path][:2]
             problem = (
                 f"is deployed with image {server['image']} on node {server['node']}; the template now asks for"
                 f" {name} with image {image} on {nodes[path]}"
+            )
+        elif asked[path][2] != server["networks"]:
+            problem = (
+                f"is deployed with {_addresses(server['networks'])}; the template and networks now ask for"
+                f" {_addresses(asked[path][2])}"
             )
         else:
             continue
@@ -237,6 +256,10 @@ def _check_deployed(
             operation="plan",
             next_step="Changing or removing a deployed server is not supported yet; take the change back.",
         )
+
+
+def _addresses(networks: Mapping[str, Sequence[str]]) -> str:
+    return ", ".join(f"{', '.join(addresses)} in {network}" for network, addresses in sorted(networks.items()))
 
 
 def _entry(
@@ -286,20 +309,33 @@ def disk_holds(hints: Mapping[str, Any], facts: Mapping[str, Any]) -> str | None
     disks = facts.get("disks")
     if not disks:
         return None
-    fitting = [disk for disk in disks if all(str(disk.get(key)) == str(value) for key, value in hints.items())]
+    fitting = [disk for disk in disks if all(_fits(disk, key, value) for key, value in hints.items())]
     if len(fitting) != 1:
         return f"{len(fitting)} of {len(disks)} disks match"
     return str(fitting[0].get("holds") or "nothing")
 
 
+def _fits(disk: Mapping[str, Any], key: str, value: Any) -> bool:
+    """A reported disk fits a hint, by the deploy ramdisk's own rules."""
+    seen, wanted = str(disk.get(key) or ""), str(value).strip()
+    if key == "name":
+        return seen == wanted.rpartition("/")[2]
+    if key == "wwn":
+        return _PREFIX.sub("", seen.lower()) == _PREFIX.sub("", wanted.lower())
+    return seen == wanted
+
+
+_PREFIX = re.compile(r"^(?:0x|naa\.|eui\.|wwn-)+")
+
+
 def _state_of(plan: Mapping[str, Any]) -> str:
-    """The wanted state in a plan: what makes a stored plan the same as a new one."""
+    """The wanted state in a plan: what makes a stored plan the same as a new one, however the template is worded."""
     servers = {
         path: {key: part for key, part in server.items() if key not in ("action", "wave", "disk")}
         for path, server in plan["servers"].items()
     }
     disks = {path: server["disk"]["hints"] for path, server in plan["servers"].items()}
-    rest = ("ports", "networks", "outputs", "template_sha256", "hidden")
+    rest = ("ports", "networks", "outputs", "hidden")
     return canonical({"servers": servers, "disks": disks, **{key: plan[key] for key in rest}})
 
 
