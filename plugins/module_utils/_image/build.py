@@ -127,7 +127,9 @@ def build_images(jobs: Sequence[Job], settings: Settings, store: ImageStore) -> 
     if os.geteuid() != 0:
         raise ImageError("only root can build images", operation="build images", next_step="set become to true")
     frames.require_libraries()
-    os.makedirs(os.path.join(settings.state_dir, "log"), mode=0o700, exist_ok=True)
+    # One by one: the mode is that of the last folder only.
+    for folder in (settings.state_dir, os.path.join(settings.state_dir, "log")):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
     failed: list[ImageError] = []
     with store.lock():
         if settings.refresh:

@@ -71,6 +71,11 @@ def test_unchanged_inputs_build_nothing(settings: build.Settings) -> None:
     assert os.listdir(os.path.join(settings.state_dir, "build")) == []
 
 
+def test_a_new_state_folder_is_private(settings: build.Settings) -> None:
+    run(settings, specs("one"))
+    assert os.stat(settings.state_dir).st_mode & 0o777 == 0o700
+
+
 def test_a_changed_element_builds_the_images_that_have_it(settings: build.Settings) -> None:
     wanted = specs("one") + specs("two", elements=("base", "app"))
     _actions, before = run(settings, wanted)
