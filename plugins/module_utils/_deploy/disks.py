@@ -85,7 +85,7 @@ def find_settled(
     found = look()
     if not any(_entries(os.path.join(sys_class, kind)) for kind in _SLOW_CONTROLLERS):
         return found
-    for _ in range(_MOST_LOOKS):
+    for _look in range(_MOST_LOOKS):
         pause(_SETTLE_SECONDS)
         before, found = found, look()
         if found and [disk.name for disk in found] == [disk.name for disk in before]:
