@@ -26,7 +26,7 @@ options:
   run_id:
     description:
       - The run that holds the stack's lease. It is renewed while the module works.
-      - Without it, a module that changes servers of the stack takes the lease itself, and is refused while a run has it.
+      - Without it, a module that changes servers of the stack takes the lease itself and is refused while a run has it.
     type: str
   private_file:
     description:
