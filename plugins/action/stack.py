@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -18,15 +17,19 @@ class ActionModule(BatchAction):
 
     def private(self, nodes: tuple[Node, ...], arguments: dict[str, Any]) -> dict[str, Any]:
         environments = arguments.pop("environment", None) or arguments.pop("environments", None) or []
-        template = arguments.get("template")
+        environments = [environments] if isinstance(environments, str) else environments
+        template, parameters = arguments.get("template"), arguments.pop("parameters", None) or {}
         if not isinstance(template, str) or not template:
             raise AnsibleActionFail("stack needs a template")
-        environments = [environments] if isinstance(environments, str) else environments
-        gathered = Gathered(self._loader, template, [os.path.expanduser(path) for path in environments])
+        if not isinstance(environments, list) or not all(isinstance(path, str) for path in environments):
+            raise AnsibleActionFail("environment must be a list of paths")
+        if not isinstance(parameters, dict):
+            raise AnsibleActionFail("parameters must be a mapping by name")
+        gathered = Gathered(self._loader, template, environments)
         return {
             "hardware": {node.name: node.as_hardware() for node in nodes},
             "files": gathered.files,
             "template": gathered.template,
             "environments": gathered.environments,
-            "parameters": arguments.pop("parameters", None) or {},
+            "parameters": parameters,
         }

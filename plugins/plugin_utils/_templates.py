@@ -6,64 +6,90 @@
 from __future__ import annotations
 
 import os
-import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import yaml
 from ansible.errors import AnsibleActionFail
+from ansible_collections.tripleo.cloud.plugins.module_utils._heat.environment import beside, is_file
+from ansible_collections.tripleo.cloud.plugins.module_utils._heat.errors import HeatError
+from ansible_collections.tripleo.cloud.plugins.module_utils._heat.source import LARGEST_BYTES, load
+
+Names = Callable[[Any], Iterator[tuple[str, bool]]]
 
 
 class Gathered:
-    """A template, its environments and every file they name, by paths relative to the template's folder."""
+    """A template, its environments and every file they name, by paths relative to the template's folder.
 
-    def __init__(self, loader: Any, template: str, environments: list[str]) -> None:
+    Relative paths of template and environments are looked for beside the playbook, then in the current folder.
+    """
+
+    def __init__(self, loader: Any, template: str, environments: Sequence[str]) -> None:
         self._loader = loader
-        self._base = os.path.dirname(os.path.abspath(template))
+        path = self._find(template)
+        self._base = os.path.dirname(path)
         self.files: dict[str, str] = {}
-        self.template = self._key(template)
-        self.environments = [self._key(path) for path in environments]
-        for path in [template, *environments]:
-            if not os.path.isfile(path):
-                raise AnsibleActionFail(f"there is no file {path}")
+        self.template = self._key(path)
+        self.environments = [self._key(self._find(environment)) for environment in environments]
         for key in self.environments:
-            self._add(key, self._registered)
-        self._add(self.template, self._named)
+            self._add(key, _registered)
+        self._add(self.template, _named)
+
+    def _find(self, path: str) -> str:
+        expanded = os.path.expanduser(path)
+        places = [os.path.normpath(os.path.join(base, expanded)) for base in (self._loader.get_basedir(), os.getcwd())]
+        for place in places:
+            if os.path.isfile(place):
+                return os.path.abspath(place)
+        raise AnsibleActionFail(f"there is no file {' or '.join(dict.fromkeys(places))}")
 
     def _key(self, path: str) -> str:
-        return os.path.relpath(os.path.abspath(path), self._base).replace(os.sep, "/")
+        return os.path.relpath(path, self._base).replace(os.sep, "/")
 
-    def _add(self, key: str, names: Any) -> None:
+    def _add(self, key: str, names: Names | None) -> None:
         if key in self.files:
             return
         path = os.path.normpath(os.path.join(self._base, key))
         if not os.path.isfile(path):
             return  # The evaluator names it, with file and line of who asks for it.
-        self.files[key] = self._loader.get_text_file_contents(path)
+        self.files[key] = self._read(path)
+        if names is None:
+            return
         try:
-            content = yaml.safe_load(self.files[key])
-        except yaml.YAMLError:
+            content = load(self.files[key], key)
+        except HeatError:
             return  # Likewise.
         for name, is_template in names(content):
-            other = posixpath.normpath(posixpath.join(posixpath.dirname(key), name))
-            self._add(other, self._named if is_template else lambda _content: ())
+            self._add(beside(key, name), _named if is_template else None)
 
-    @staticmethod
-    def _registered(content: Any) -> Iterator[tuple[str, bool]]:
-        registry = content.get("resource_registry") if isinstance(content, dict) else None
-        for target in (registry or {}).values() if isinstance(registry, dict) else ():
-            if isinstance(target, str) and target.endswith((".yaml", ".yml", ".template")):
-                yield target, True
+    def _read(self, path: str) -> str:
+        if os.path.getsize(path) > LARGEST_BYTES:
+            raise AnsibleActionFail(f"{path} is larger than the limit of {LARGEST_BYTES // 1024 // 1024} MiB")
+        text: str = self._loader.get_text_file_contents(path)
+        try:
+            text.encode()  # The loader lets other bytes pass as surrogates.
+        except UnicodeEncodeError:
+            raise AnsibleActionFail(f"{path} is not text in UTF-8") from None
+        return text
 
-    def _named(self, content: Any) -> Iterator[tuple[str, bool]]:
-        if isinstance(content, dict):
-            for key, value in content.items():
-                if key == "get_file" and isinstance(value, str):
-                    yield value, False
-                elif key == "type" and isinstance(value, str) and value.endswith((".yaml", ".yml", ".template")):
-                    yield value, True
-                else:
-                    yield from self._named(value)
-        elif isinstance(content, list):
-            for value in content:
-                yield from self._named(value)
+
+def _registered(content: Any) -> Iterator[tuple[str, bool]]:
+    """Files that an environment names."""
+    registry = content.get("resource_registry") if isinstance(content, dict) else None
+    for target in registry.values() if isinstance(registry, dict) else ():
+        if isinstance(target, str) and is_file(target):
+            yield target, True
+
+
+def _named(content: Any) -> Iterator[tuple[str, bool]]:
+    """Files that a template names, and whether each is a template."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if key == "get_file" and isinstance(value, str):
+                yield value, False
+            elif key == "type" and isinstance(value, str) and is_file(value):
+                yield value, True
+            else:
+                yield from _named(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _named(value)
