@@ -60,8 +60,9 @@ unit: packages venv  ## unit tests only
 molecule: packages venv  ## molecule's scenarios
 	$(BIN)/molecule test --all
 
+# Integration comes first: its roles install nginx, without which the unit tests of the keeper are skipped.
 test: lint molecule  ## everything that must hold before a change lands
-	$(BIN)/pytest -m "not slow" tests/unit tests/integration tests/system
+	$(BIN)/pytest -m "not slow" tests/integration tests/unit tests/system
 
 test-slow: packages venv  ## what takes too long for `make test`
 	$(BIN)/pytest -m slow tests/unit tests/integration tests/system
