@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from .changes import describe
 from .plan import UNKNOWN, Planned
 
 
-def preview(planned: Planned) -> str:
-    """Which server goes to which node, which disk is overwritten, and what it holds; one block of text."""
+def preview(
+    planned: Planned, stored: Mapping[str, Any] | None = None, read: Callable[[str], Any] = lambda name: None
+) -> str:
+    """Which server goes to which node, which disk is overwritten, what it holds, and what configures it otherwise.
+
+    stored: the plan before this one. read: a stored document by its name, None when it is lost.
+    """
     plan = planned.plan
     lines = [f"stack {plan['stack']}, plan {plan['serial']}, hash {plan['hash'] or 'known after prepare'}"]
     if not planned.to_do and not planned.is_new:
@@ -35,6 +41,8 @@ def preview(planned: Planned) -> str:
         lines.append(f"    documents: {titles or 'none'}")
     for path, port in sorted(plan["ports"].items()):
         lines.append(f"  {path}: {port['address']} in {port['network']}")
+    if stored is not None and planned.is_new:
+        lines += describe(stored, plan, read, planned.documents)
     return "\n".join(lines) + "\n"
 
 

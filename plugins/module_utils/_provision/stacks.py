@@ -52,7 +52,7 @@ def plan_stack(parameters: Mapping[str, Any], private: Mapping[str, Any], check:
             tentative=check and not nodes,
         )
         planned = make_plan(wanted, before)
-        text = preview(planned)
+        text = preview(planned, before.plan, lambda document: _document(state_dir, document))
         changed = bool(planned.is_new or planned.to_do) if check else _store(state, planned, before)
     return _result(planned, text, changed)
 
@@ -130,13 +130,31 @@ def _store(state: State, planned: Planned, before: Before) -> bool:
     return True
 
 
+def _document_path(state_dir: str, name: str) -> str:
+    return os.path.join(state_dir, "documents", f"{name.partition(':')[2]}.json")
+
+
+def _document(state_dir: str, name: str) -> Any:
+    """A stored document by its name; None when it is lost."""
+    try:
+        with open(_document_path(state_dir, name), encoding="utf-8") as stream:
+            return json.load(stream)
+    except (OSError, ValueError):
+        return None
+
+
 def _missing_documents(state_dir: str, planned: Planned) -> dict[str, str]:
-    """Content of the plan's documents that are not stored yet, by path."""
-    paths = {
-        os.path.join(state_dir, "documents", f"{name.partition(':')[2]}.json"): document
-        for name, document in planned.documents.items()
-    }
-    return {path: canonical(document) for path, document in paths.items() if not os.path.exists(path)}
+    """Content of the plan's documents that are not stored, or not as they should be, by path."""
+    texts = {_document_path(state_dir, name): canonical(document) for name, document in planned.documents.items()}
+    return {path: text for path, text in texts.items() if not _is(path, text)}
+
+
+def _is(path: str, text: str) -> bool:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read() == text.encode()
+    except OSError:
+        return False
 
 
 def _result(planned: Planned, text: str, changed: bool) -> dict[str, Any]:

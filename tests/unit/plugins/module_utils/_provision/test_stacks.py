@@ -90,3 +90,13 @@ def test_a_lost_document_or_given_secret_is_written_again(state_dir: str) -> Non
         assert os.stat(document).st_mode & 0o777 == 0o600
         assert SecretStore(state_dir, "cloud").values()["%{given:B#00}"] == "value"
         assert not stacks._store(state, again, before)
+
+
+def test_a_damaged_document_is_written_again(state_dir: str) -> None:
+    again = planned(1, is_new=False, documents={"sha256:aa": {"a": 1}})
+    path = Path(state_dir, "documents", "aa.json")
+    with State.open(state_dir) as state:
+        stacks._store(state, again, stacks._before(state, "cloud"))
+        path.write_text('{"a":2}')
+        assert stacks._store(state, again, stacks._before(state, "cloud"))
+    assert path.read_text() == '{"a":1}'
