@@ -31,6 +31,10 @@ def gather(resources: Iterable[Resource]) -> dict[str, tuple[tuple[str, Any], ..
         if config is None or config.type not in CONFIGS:
             faults.append(f"{resource.where}: {resource.path}: config is no StructuredConfig or SoftwareConfig")
             continue
+        problem = _shape(resource, config)
+        if problem:
+            faults.append(f"{resource.where}: {resource.path}: {problem}")
+            continue
         if str(config.properties.get("group") or "") not in _FOR_DOCUMENTS:
             faults.append(f"{config.where}: {config.path}: group {config.properties['group']!r} is not supported yet")
             continue
@@ -51,6 +55,19 @@ def gather(resources: Iterable[Resource]) -> dict[str, tuple[tuple[str, Any], ..
     return {path: tuple(sorted(documents, key=lambda pair: pair[0])) for path, documents in found.items()}
 
 
+def _shape(resource: Resource, config: Resource) -> str:
+    """What is wrong with the form of a deployment's properties, empty when nothing is."""
+    inputs = config.properties.get("inputs") or []
+    if not isinstance(inputs, list) or any(not isinstance(one, Mapping) or "name" not in one for one in inputs):
+        return "the config's inputs must be a list of maps with a name"
+    if not isinstance(resource.properties.get("input_values") or {}, Mapping):
+        return "input_values must be a map"
+    servers = resource.properties.get("servers") or {}
+    if resource.type in GROUPS and not isinstance(servers, (Mapping, list)):
+        return "servers must be a map or a list"
+    return ""
+
+
 def _servers(resource: Resource) -> list[str]:
     if resource.type in SINGLE:
         return [str(resource.properties.get("server"))]
@@ -60,7 +77,7 @@ def _servers(resource: Resource) -> list[str]:
 
 def _document(resource: Resource, config: Resource, server: str, faults: list[str]) -> tuple[Any, bool]:
     """The document for a server, and whether it would be another one for another server."""
-    inputs = {str(one.get("name")): one.get("default") for one in config.properties.get("inputs") or []}
+    inputs = {str(one["name"]): one.get("default") for one in config.properties.get("inputs") or []}
     inputs.update(resource.properties.get("input_values") or {})
     is_given = "deploy_server_id" in inputs
     inputs.setdefault("deploy_server_id", server)

@@ -142,6 +142,9 @@ class _Scope:
                 raise Fault("has no value and no default")
             value = parameters.convert(schema["type"], value)
             parameters.check_constraints(schema, value)
+            for constraint in schema.get("constraints") or []:
+                if "custom_constraint" in constraint:
+                    self.run.drivers.constraint(str(constraint["custom_constraint"]), value)
             return value
         self.run.hidden.add(name)
         if value is None:

@@ -76,20 +76,23 @@ def str_split(arguments: Any) -> Any:
     parts = need_list(arguments, "str_split's argument")
     if len(parts) not in (2, 3):
         raise Fault("str_split needs a delimiter, a text and perhaps an index")
-    split = text_of(parts[1]).split(text_of(parts[0]))
+    delimiter = text_of(parts[0])
+    if not delimiter:
+        raise Fault("str_split's delimiter is empty")
+    split = text_of(parts[1]).split(delimiter)
     if len(parts) == 2:
         return split
     try:
         return split[int(parts[2])]
-    except (ValueError, IndexError) as error:
+    except (TypeError, ValueError, IndexError) as error:
         raise Fault(f"str_split has no item {parts[2]!r}") from error
 
 
 def digest(arguments: Any) -> str:
     parts = need_list(arguments, "digest's argument")
-    if len(parts) != 2 or parts[0] not in hashlib.algorithms_available:
+    if len(parts) != 2 or str(parts[0]) not in hashlib.algorithms_available:
         raise Fault("digest needs an algorithm and a text")
-    return hashlib.new(parts[0], text_of(parts[1]).encode()).hexdigest()
+    return hashlib.new(str(parts[0]), text_of(parts[1]).encode()).hexdigest()
 
 
 def map_merge(arguments: Any) -> dict[Any, Any]:
@@ -104,10 +107,13 @@ def map_replace(arguments: Any) -> dict[Any, Any]:
     if len(parts) != 2:
         raise Fault("map_replace needs a map and a map with 'keys' and 'values'")
     changes = need_map(parts[1], "map_replace's second argument")
-    keys, values = changes.get("keys") or {}, changes.get("values") or {}
+    keys = need_map(changes.get("keys") or {}, "map_replace's keys")
+    values = need_map(changes.get("values") or {}, "map_replace's values")
     replaced: dict[Any, Any] = {}
     for key, value in need_map(parts[0], "map_replace's first argument").items():
         new = keys.get(key, key)
+        if isinstance(new, (dict, list)):
+            raise Fault("map_replace's keys must become plain values")
         if new in replaced:
             raise Fault(f"map_replace makes the key {new!r} twice")
         replaced[new] = values.get(value, value) if isinstance(value, (str, int, float, bool)) else value
@@ -125,9 +131,11 @@ def list_concat(arguments: Any, unique: bool = False) -> list[Any]:
 
 def contains(arguments: Any) -> bool:
     parts = need_list(arguments, "contains' argument")
-    if len(parts) != 2:
-        raise Fault("contains needs a value and a list or text")
-    return bool(parts[0] in parts[1])
+    if len(parts) != 2 or not isinstance(parts[1], (str, list, Mapping)):
+        raise Fault("contains needs a value and a list, map or text")
+    if isinstance(parts[1], str):
+        return text_of(parts[0]) in parts[1]
+    return parts[0] in list(parts[1])
 
 
 def filter_out(arguments: Any) -> list[Any]:
@@ -157,9 +165,7 @@ def make_url(arguments: Any) -> str:
     url += path if not path or path.startswith("/") or not host else f"/{path}"
     query = given.get("query")
     if query:
-        url += "?" + (
-            "&".join(f"{key}={text_of(query[key])}" for key in query) if isinstance(query, Mapping) else query
-        )
+        url += "?" + "&".join(f"{key}={text_of(value)}" for key, value in need_map(query, "make_url's query").items())
     return url + (f"#{given['fragment']}" if given.get("fragment") else "")
 
 

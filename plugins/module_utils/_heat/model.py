@@ -41,6 +41,9 @@ class Drivers(Protocol):
     def supports(self, type_name: str) -> bool:
         """The type means something here."""
 
+    def constraint(self, name: str, value: Any) -> None:
+        """Fault when a value breaks a custom constraint, or when there is no constraint of that name."""
+
     def hidden(self, name: str, value: str | None) -> str:
         """The text that stands for a hidden parameter's value; value is None when none was given (Fault: refused)."""
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,10 @@ class Template:
             entries = self.section(section)
             if not isinstance(entries, Mapping):
                 yield f"{self.content.where(section)}: {section} must be a mapping"
+        outputs = self.section("outputs")
+        for name in outputs if isinstance(outputs, Map) else ():
+            if not isinstance(outputs[name], Map) or "value" not in outputs[name]:
+                yield f"{outputs.where(name)}: outputs.{name}: has no value"
         for name, entry in self.resources().items():
             where = self.section("resources").where(name)
             if not isinstance(entry, Map) or not isinstance(entry.get("type"), str):
@@ -198,7 +202,7 @@ def walk(value: Any, path: list[Any]) -> Any:
     """Go into maps and lists; what is not there is null, as in Heat."""
     for step in path:
         if isinstance(value, Mapping):
-            value = value.get(step)
+            value = value.get(step) if isinstance(step, Hashable) else None
         elif isinstance(value, list) and str(step).lstrip("-").isdigit():
             value = value[int(step)] if -len(value) <= int(step) < len(value) else None
         else:
