@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from .._heat.errors import Fault
@@ -16,6 +17,7 @@ from .networks import Allocator
 SERVER = "OS::Nova::Server"
 PORT = "OS::Neutron::Port"
 RANDOM = "OS::Heat::RandomString"
+_CONSTRAINED = {"glance.image": "image", "nova.flavor": "flavor", "neutron.network": "network"}
 
 _SERVER_PROPERTIES = frozenset(
     {"name", "image", "flavor", "networks", "user_data_format", "image_update_policy", "metadata", "key_name"}
@@ -29,18 +31,29 @@ class BareMetal:
     """Answers the language's questions for a bare-metal stack.
 
     key: the state directory's key. generate: hidden parameters without a value are made here.
+    known: names that there are, by custom constraint; None where they are known later.
     """
 
-    def __init__(self, allocator: Allocator, key: bytes, generate: bool) -> None:
+    def __init__(
+        self, allocator: Allocator, key: bytes, generate: bool, known: Mapping[str, Collection[str] | None]
+    ) -> None:
         self._allocator = allocator
         self._key = key
         self._generate = generate
+        self._known = known
         self.given: dict[str, str] = {}
         self.to_make: dict[str, tuple[int, str]] = {}
 
     def supports(self, type_name: str) -> bool:
         """The type means something here."""
         return type_name in (SERVER, PORT, RANDOM)
+
+    def constraint(self, name: str, value: Any) -> None:
+        """Fault when there is no image, flavor or network of that name; of any in a list."""
+        if name not in self._known:
+            raise Fault(f"custom constraint {name!r} is not supported; there is {', '.join(sorted(self._known))}")
+        for one in value if isinstance(value, list) else [value]:
+            must_exist(_CONSTRAINED[name], one, self._known[name])
 
     def hidden(self, name: str, value: str | None) -> str:
         """The stand-in of a hidden parameter."""
@@ -84,7 +97,7 @@ class BareMetal:
 
     def port_address(self, resource: Resource) -> str:
         """Address of a port."""
-        wanted = next((ip.get("ip_address") for ip in resource.properties.get("fixed_ips") or []), None)
+        wanted = next((str(ip["ip_address"]) for ip in resource.properties.get("fixed_ips") or []), None)
         return self._allocated(port_network(resource), resource.path, wanted)
 
     def server_networks(self, resource: Resource) -> dict[str, list[str]]:
@@ -92,7 +105,7 @@ class BareMetal:
         found: dict[str, list[str]] = {}
         for entry in resource.properties.get("networks") or []:
             network = str(entry.get("network") or "")
-            found[network] = [self._allocated(network, resource.path, entry.get("fixed_ip"))]
+            found[network] = [self._allocated(network, resource.path, str(entry.get("fixed_ip") or "") or None)]
         return found
 
     def _allocated(self, network: str, path: str, wanted: str | None) -> str:
@@ -102,6 +115,13 @@ class BareMetal:
             raise Fault(error.message) from None
 
 
+def must_exist(what: str, name: Any, known: Collection[str] | None) -> None:
+    """Fault when what a name stands for is not there. known: None when that is known later."""
+    if known is not None and name not in known:
+        place = " in the image store" if what == "image" else ""
+        raise Fault(f"there is no {what} {name!r}{place}; there is {', '.join(sorted(known)) or 'none'}")
+
+
 def check(resource: Resource) -> None:
     """Fault when a resource asks for what its driver cannot do."""
     properties = resource.properties
@@ -109,22 +129,49 @@ def check(resource: Resource) -> None:
     for name in properties:
         if name not in known:
             raise Fault(f"property {name!r} of {resource.type} is not supported")
-    if resource.type == SERVER:
-        for name in ("image", "flavor"):
-            if not isinstance(properties.get(name), str) or not properties[name]:
-                raise Fault(f"{resource.type} needs {name!r}")
-        if not properties.get("networks"):
-            raise Fault(f"{resource.type} needs at least one network")
-        if any(not isinstance(one, dict) or not one.get("network") for one in properties["networks"]):
-            raise Fault("each of a server's networks needs 'network'; 'port' is not supported yet")
-        if properties.get("scheduler_hints"):
-            raise Fault("scheduler_hints is not supported yet")
-    if resource.type == RANDOM:
-        length = properties.get("length", 32)
-        if not isinstance(length, int) or not 1 <= length <= 512:
-            raise Fault("length must be a number between 1 and 512")
-        if properties.get("sequence", "lettersdigits") not in secrets.CLASSES:
-            raise Fault(f"sequence {properties['sequence']!r} is not known")
+    _CHECKS[resource.type](properties)
+
+
+def _check_server(properties: Mapping[str, Any]) -> None:
+    for name in ("image", "flavor"):
+        if not isinstance(properties.get(name), str) or not properties[name]:
+            raise Fault(f"{SERVER} needs {name!r}")
+    networks = properties.get("networks")
+    if not isinstance(networks, list) or not networks:
+        raise Fault(f"{SERVER} needs at least one network")
+    if any(not isinstance(one, Mapping) or not one.get("network") for one in networks):
+        raise Fault("each of a server's networks needs 'network'; 'port' is not supported yet")
+    for one in networks:
+        for key in sorted(set(map(str, one)) - {"network", "fixed_ip"}):
+            raise Fault(f"{key!r} of a server's network is not supported yet")
+    if len({str(one["network"]) for one in networks}) < len(networks):
+        raise Fault("a server cannot be in a network twice yet")
+    if not isinstance(properties.get("metadata") or {}, Mapping):
+        raise Fault("metadata must be a map")
+    if properties.get("scheduler_hints"):
+        raise Fault("scheduler_hints is not supported yet")
+
+
+def _check_port(properties: Mapping[str, Any]) -> None:
+    if not (properties.get("network") or properties.get("network_id")):
+        raise Fault(f"{PORT} needs 'network'")
+    addresses = properties.get("fixed_ips") or []
+    if not isinstance(addresses, list) or len(addresses) > 1:
+        raise Fault("fixed_ips must be a list with one entry")
+    if any(not isinstance(one, Mapping) or set(one) != {"ip_address"} for one in addresses):
+        raise Fault("an entry of fixed_ips needs 'ip_address' and nothing else")
+
+
+def _check_random(properties: Mapping[str, Any]) -> None:
+    length = properties.get("length", 32)
+    if not isinstance(length, int) or isinstance(length, bool) or not 1 <= length <= 512:
+        raise Fault("length must be a number between 1 and 512")
+    sequence = properties.get("sequence") or "lettersdigits"
+    if not isinstance(sequence, str) or sequence not in secrets.CLASSES:
+        raise Fault(f"sequence {sequence!r} is not known")
+
+
+_CHECKS = {SERVER: _check_server, PORT: _check_port, RANDOM: _check_random}
 
 
 def port_network(resource: Resource) -> str:

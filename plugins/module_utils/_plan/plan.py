@@ -118,11 +118,12 @@ def plan_hash(plan: Mapping[str, Any]) -> str:
 def make_plan(wanted: Wanted, before: Before) -> Planned:
     """Evaluate, reserve, allocate and compare with the stored plan. Pure; PlanError and HeatError say what is wrong."""
     allocator = Allocator(wanted.networks, before.addresses, before.foreign_addresses)
-    driver = drivers.BareMetal(allocator, wanted.key, wanted.generate_hidden)
+    known = {"glance.image": wanted.images, "nova.flavor": wanted.flavors, "neutron.network": wanted.networks}
+    driver = drivers.BareMetal(allocator, wanted.key, wanted.generate_hidden, known)
     stack = evaluate(
         wanted.template, wanted.files, wanted.environments, wanted.parameters, driver, wanted.stack, wanted.stack
     )
-    servers = _servers(stack, wanted)
+    servers = _servers(stack, wanted, driver)
     requests = [
         Request(one.path, drivers.server_name(one), wanted.flavors[one.properties["flavor"]], one.group)
         for one in servers
@@ -189,7 +190,8 @@ class _Documents:
         return known[1]
 
 
-def _servers(stack: Stack, wanted: Wanted) -> list[Resource]:
+def _servers(stack: Stack, wanted: Wanted, driver: drivers.BareMetal) -> list[Resource]:
+    """The servers, once every resource was checked and has its addresses; HeatError lists every fault."""
     faults = []
     servers = []
     names: dict[str, str] = {}
@@ -201,6 +203,9 @@ def _servers(stack: Stack, wanted: Wanted) -> list[Resource]:
             if one.type == drivers.SERVER:
                 servers.append(one)
                 _check_server(one, wanted, names)
+                driver.server_networks(one)
+            elif one.type == drivers.PORT:
+                driver.port_address(one)
         except Fault as fault:
             faults.append(f"{one.where}: {one.path}: {fault}")
     if faults:
@@ -215,11 +220,8 @@ def _check_server(one: Resource, wanted: Wanted, names: dict[str, str]) -> None:
     if name in names:
         raise Fault(f"server name {name!r} is also that of {names[name]}")
     names[name] = one.path
-    if one.properties["flavor"] not in wanted.flavors:
-        raise Fault(f"there is no flavor {one.properties['flavor']!r}; there is {', '.join(sorted(wanted.flavors))}")
-    if wanted.images is not None and one.properties["image"] not in wanted.images:
-        known = ", ".join(sorted(wanted.images)) or "none"
-        raise Fault(f"there is no image {one.properties['image']!r} in the image store; there is {known}")
+    drivers.must_exist("flavor", one.properties["flavor"], wanted.flavors)
+    drivers.must_exist("image", one.properties["image"], wanted.images)
 
 
 def _deployed(before: Before) -> dict[str, Mapping[str, Any]]:

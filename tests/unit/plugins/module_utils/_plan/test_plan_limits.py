@@ -182,3 +182,85 @@ def test_more_wrong_nodes_are_refused(changes: dict[str, Any], problem: str) -> 
     entry = {"name": "n1", "bmc": bmc, "macs": ["52:54:00:00:00:01"], "cpus": 1, "memory": 1, "disk": 1}
     with pytest.raises(PlanError, match=problem):
         parse_nodes({"nodes": [{**entry, **changes}]})
+
+
+def resource(kind: str, **properties: Any) -> str:
+    """A template with one resource, written as JSON, which is YAML."""
+    return json.dumps(
+        {"heat_template_version": "2018-08-31", "resources": {"R": {"type": kind, "properties": properties}}}
+    )
+
+
+SERVER = {"image": "web", "flavor": "any", "networks": [{"network": "ctlplane"}]}
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        (resource("OS::Nova::Server", **{**SERVER, "image": 5}), "needs 'image'"),
+        (
+            resource("OS::Nova::Server", **{**SERVER, "image": "gone"}),
+            "no image 'gone' in the image store; there is web",
+        ),
+        (resource("OS::Nova::Server", **{**SERVER, "flavor": "big"}), "no flavor 'big'; there is any"),
+        (resource("OS::Nova::Server", **{**SERVER, "networks": 5}), "needs at least one network"),
+        (resource("OS::Nova::Server", **{**SERVER, "networks": ["ctlplane"]}), "each of a server's networks needs"),
+        (
+            resource("OS::Nova::Server", **{**SERVER, "networks": [{"network": "other"}]}),
+            "wants network other; there is",
+        ),
+        (
+            resource("OS::Nova::Server", **{**SERVER, "networks": [{"network": "a", "port": "b"}]}),
+            "'port' of a server's",
+        ),
+        (resource("OS::Nova::Server", **{**SERVER, "networks": SERVER["networks"] * 2}), "in a network twice"),
+        (resource("OS::Nova::Server", **SERVER, metadata=[1]), "metadata must be a map"),
+        (resource("OS::Nova::Server", **SERVER, user_data="x"), "property 'user_data' of OS::Nova::Server is not supp"),
+        (resource("OS::Neutron::Port"), "needs 'network'"),
+        (resource("OS::Neutron::Port", network="other"), "wants network other"),
+        (resource("OS::Neutron::Port", network="ctlplane", fixed_ips="192.0.2.1"), "must be a list with one entry"),
+        (resource("OS::Neutron::Port", network="ctlplane", fixed_ips=[1]), "needs 'ip_address'"),
+        (resource("OS::Neutron::Port", network="ctlplane", fixed_ips=[{"ip_address": "::1"}]), "no address of 192"),
+        (resource("OS::Heat::RandomString", length=True), "length must be a number"),
+        (resource("OS::Heat::RandomString", length="8"), "length must be a number"),
+        (resource("OS::Heat::RandomString", sequence=["digits"]), "is not known"),
+    ],
+)
+def test_what_the_driver_table_cannot_do_is_refused(template: str, problem: str) -> None:
+    with pytest.raises(TripleoError, match=problem) as raised:
+        make_plan(wanted(template=template), Before())
+    assert "web.yml:" in str(raised.value)
+
+
+def test_addresses_that_are_used_up_are_an_error_with_its_place() -> None:
+    taken = frozenset(("ctlplane", f"192.0.2.{number}") for number in range(4))
+    for template in (WEB, resource("OS::Neutron::Port", network="ctlplane")):
+        with pytest.raises(TripleoError, match=r"web\.yml:\d+: \w+: network ctlplane has no free address left"):
+            make_plan(wanted(template=template), Before(foreign_addresses=taken))
+
+
+def constrained(name: str, default: str) -> str:
+    parameter = {"type": "string", "default": default, "constraints": [{"custom_constraint": name}]}
+    return json.dumps({"heat_template_version": "2018-08-31", "parameters": {"P": parameter}, "resources": {}})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("glance.image", "gone", "there is no image 'gone' in the image store; there is web"),
+        ("nova.flavor", "big", "there is no flavor 'big'; there is any"),
+        ("neutron.network", "other", "there is no network 'other'; there is ctlplane"),
+        ("cinder.volume", "v", "custom constraint 'cinder.volume' is not supported; there is glance.image"),
+    ],
+)
+def test_custom_constraints_are_answered_from_the_deployment_cloud(name: str, value: str, problem: str) -> None:
+    with pytest.raises(TripleoError, match=problem):
+        make_plan(wanted(template=constrained(name, value)), Before())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("glance.image", "web"), ("nova.flavor", "any"), ("glance.image", "later")]
+)
+def test_a_constraint_that_holds_or_cannot_be_known_yet_is_passed(name: str, value: str) -> None:
+    images = None if value == "later" else wanted().images
+    assert make_plan(wanted(template=constrained(name, value), images=images), Before()).to_do == ()
