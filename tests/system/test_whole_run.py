@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -99,6 +100,20 @@ def test_what_an_operator_altered_comes_back(run: WholeRun) -> None:
     assert "by hand" not in run.ssh(CONTROLLER, "cat /etc/glance/glance-api.conf")
     assert run.must_play("initialize").changed > 0
     assert "192.0.2.99" not in [e.url for e in connect(run).identity.endpoints()]
+
+
+def test_another_database_password_changes_file_and_account_and_nothing_else(run: WholeRun) -> None:
+    events = [run.ipmitool(node, "sel", "elist") for node in run.nodes()]
+    given = ["-e", json.dumps({"tripleo_parameters": {"MysqlRootPassword": "Heifs23jk3"}})]
+    run.must_play("deploy", *given)
+    assert [run.ipmitool(node, "sel", "elist") for node in run.nodes()] == events
+    assert run.must_play("setup", *given).changed > 0
+    assert run.ssh(CONTROLLER, "cat /root/.my.cnf") == "[client]\nuser = root\npassword = Heifs23jk3\n"
+    # Not as the machine's root, whom the socket lets in without a password.
+    select = "runuser -u nobody -- mariadb --no-defaults -u root -e 'SELECT 7'"
+    assert "7" in run.ssh(CONTROLLER, f"MYSQL_PWD=Heifs23jk3 {select}")
+    assert "denied" in run.ssh(CONTROLLER, f"MYSQL_PWD=wrong {select} 2>&1 || true")
+    assert run.must_play("setup", *given).changed == 0
 
 
 def test_no_secret_is_where_others_can_read_it(run: WholeRun) -> None:
