@@ -14,7 +14,7 @@ from .errors import Fault, HeatError
 from .functions import need_map
 from .model import Drivers, Resource, Stack
 from .source import Map, load
-from .template import Lookups, Template, walk
+from .template import Lookups, Template, present, walk
 
 DEEPEST_NESTING = 10
 EVALUATED = frozenset({"OS::Heat::Value", "OS::Heat::None"})
@@ -202,7 +202,7 @@ class _Scope:
         known = target in EVALUATED or target in deployments.TYPES
         if not known and not self.run.drivers.supports(target):
             raise Fault(f"type {target} is not supported")
-        metadata = need_map(self.template.resolve(entry.get("metadata") or {}, self._lookups), "metadata")
+        metadata = need_map(self.resolve(entry.get("metadata") or {}) or {}, "metadata")
         made = Resource(path, name, target, resolved, metadata, group, where)
         self.run.resources[path] = made
         return made
@@ -222,7 +222,7 @@ class _Scope:
 
     def resolve(self, value: Any) -> Any:
         """A value of this template with its functions carried out."""
-        return self.template.resolve(value, self._lookups)
+        return present(self.template.resolve(value, self._lookups))
 
     def _reference(self, name: str) -> Any:
         made = self.make(name)

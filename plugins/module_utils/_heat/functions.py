@@ -8,21 +8,28 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .errors import Fault
+
+GIVEN = re.compile(r"%\{given:")
 
 
 def text_of(value: Any) -> str:
     """A value inside a text: maps and lists as JSON, null as nothing."""
     if value is None:
         return ""
+    return json.dumps(value) if isinstance(value, (dict, list, tuple)) else str(value)
+
+
+def need_text(value: Any, what: str) -> str:
+    """The value when it is a text, else a Fault."""
     if isinstance(value, str):
         return value
-    if isinstance(value, (dict, list, tuple, bool)):
-        return json.dumps(value)
-    return str(value)
+    raise Fault(f"{what} must be a text, not {type(value).__name__}")
 
 
 def need_list(value: Any, what: str) -> list[Any]:
@@ -43,16 +50,22 @@ def list_join(arguments: Any) -> str:
     parts = need_list(arguments, "list_join's argument")
     if len(parts) < 2:
         raise Fault("list_join needs a delimiter and a list")
-    delimiter, lists = text_of(parts[0]), parts[1:]
+    delimiter, lists = need_text(parts[0], "list_join's delimiter"), parts[1:]
     items = itertools.chain.from_iterable(need_list([] if part is None else part, "list_join's list") for part in lists)
-    return delimiter.join(text_of(item) for item in items)
+    return delimiter.join(
+        text_of(item) if item is None or isinstance(item, (dict, list)) else need_text(item, "an item of list_join")
+        for item in items
+    )
 
 
 def str_replace(arguments: Any, strict: bool = False, no_empty: bool = False) -> str:
     given = need_map(arguments, "str_replace's argument")
     if set(given) != {"template", "params"}:
         raise Fault("str_replace needs 'template' and 'params'")
-    template, params = text_of(given["template"]), need_map(given["params"], "str_replace's params")
+    template = need_text(given["template"], "str_replace's template")
+    params = need_map(given["params"], "str_replace's params")
+    if "" in params:
+        raise Fault("str_replace cannot replace an empty text")
     missing = [str(key) for key in params if str(key) not in template] if strict else []
     if missing:
         raise Fault(f"str_replace_strict: {', '.join(missing)} not found in the template")
@@ -67,8 +80,6 @@ def _replace(text: str, keys: Sequence[str], values: Mapping[str, str]) -> str:
     if not keys or not text:
         return text
     first, rest = keys[0], keys[1:]
-    if not first:
-        return _replace(text, rest, values)
     return values[first].join(_replace(part, rest, values) for part in text.split(first))
 
 
@@ -76,10 +87,12 @@ def str_split(arguments: Any) -> Any:
     parts = need_list(arguments, "str_split's argument")
     if len(parts) not in (2, 3):
         raise Fault("str_split needs a delimiter, a text and perhaps an index")
-    delimiter = text_of(parts[0])
+    delimiter = need_text(parts[0], "str_split's delimiter")
     if not delimiter:
         raise Fault("str_split's delimiter is empty")
-    split = text_of(parts[1]).split(delimiter)
+    if parts[1] is None:
+        return None
+    split = need_text(parts[1], "str_split's second argument").split(delimiter)
     if len(parts) == 2:
         return split
     try:
@@ -92,7 +105,7 @@ def digest(arguments: Any) -> str:
     parts = need_list(arguments, "digest's argument")
     if len(parts) != 2 or str(parts[0]) not in hashlib.algorithms_available:
         raise Fault("digest needs an algorithm and a text")
-    return hashlib.new(str(parts[0]), text_of(parts[1]).encode()).hexdigest()
+    return hashlib.new(str(parts[0]), need_text(parts[1], "digest's text").encode()).hexdigest()
 
 
 def map_merge(arguments: Any) -> dict[Any, Any]:
@@ -131,11 +144,9 @@ def list_concat(arguments: Any, unique: bool = False) -> list[Any]:
 
 def contains(arguments: Any) -> bool:
     parts = need_list(arguments, "contains' argument")
-    if len(parts) != 2 or not isinstance(parts[1], (str, list, Mapping)):
-        raise Fault("contains needs a value and a list, map or text")
-    if isinstance(parts[1], str):
-        return text_of(parts[0]) in parts[1]
-    return parts[0] in list(parts[1])
+    if len(parts) != 2 or not isinstance(parts[1], (str, list)):
+        raise Fault("contains needs a value and a list or text")
+    return (need_text(parts[0], "contains' value") if isinstance(parts[1], str) else parts[0]) in parts[1]
 
 
 def filter_out(arguments: Any) -> list[Any]:
@@ -148,25 +159,42 @@ def filter_out(arguments: Any) -> list[Any]:
 
 def make_url(arguments: Any) -> str:
     given = need_map(arguments, "make_url's argument")
-    unknown = set(given) - {"scheme", "username", "password", "host", "port", "path", "query", "fragment"}
+    texts = ("scheme", "username", "password", "host", "path", "fragment")
+    unknown = set(given) - {*texts, "port", "query"}
     if unknown:
         raise Fault(f"make_url has no {', '.join(sorted(map(str, unknown)))}")
-    user = text_of(given.get("username"))
-    if given.get("password") not in (None, ""):
-        user += ":" + text_of(given["password"])
-    host = text_of(given.get("host"))
-    if ":" in host and not host.startswith("["):
-        host = f"[{host}]"
-    url = f"{text_of(given['scheme'])}:" if given.get("scheme") else ""
-    if host:
-        url += "//" + (f"{user}@" if user else "") + host
-        url += f":{given['port']}" if given.get("port") not in (None, "") else ""
-    path = text_of(given.get("path"))
-    url += path if not path or path.startswith("/") or not host else f"/{path}"
-    query = given.get("query")
-    if query:
-        url += "?" + "&".join(f"{key}={text_of(value)}" for key, value in need_map(query, "make_url's query").items())
-    return url + (f"#{given['fragment']}" if given.get("fragment") else "")
+    scheme, user, password, host, path, fragment = (need_text(given.get(key, ""), f"make_url's {key}") for key in texts)
+    if ":" in scheme:
+        raise Fault("make_url's scheme must not contain ':'")
+    place = _quoted(user, "") + (f":{_quoted(password, '')}" if password else "") + ("@" if user or password else "")
+    host = _quoted(host[1:-1] if host.startswith("[") and host.endswith("]") else host, ":")
+    place += f"[{host}]" if ":" in host else host
+    if "port" in given:
+        place += f":{_port(given['port'])}"
+    query = "&".join(
+        f"{_quoted(text_of(key), ' /')}={_quoted(text_of(value), ' /')}"
+        for key, value in need_map(given.get("query") or {}, "make_url's query").items()
+    )
+    parts = (scheme, place, _quoted(path, "/"), query.replace(" ", "+"), _quoted(fragment, "/"))
+    return urllib.parse.urlunsplit(parts)
+
+
+def _port(port: Any) -> int:
+    try:
+        number = int(port)
+    except (TypeError, ValueError):
+        number = 0
+    if not 0 < number <= 65535:
+        raise Fault(f"make_url's port must be a number between 1 and 65535, not {port!r}")
+    return number
+
+
+def _quoted(text: str, safe: str) -> str:
+    """A text for a URL. What stands for a generated secret stays: those consist of letters and digits."""
+    if GIVEN.search(text):
+        raise Fault("function make_url on a given secret is not supported yet")
+    parts = re.split(r"(%\{secret:[^{}%]+\})", text)
+    return "".join(part if number % 2 else urllib.parse.quote(part, safe=safe) for number, part in enumerate(parts))
 
 
 SIMPLE: dict[str, Callable[[Any], Any]] = {
@@ -186,4 +214,4 @@ SIMPLE: dict[str, Callable[[Any], Any]] = {
 }
 
 # A stand-in is not the secret: these would compute with the wrong value.
-NEEDS_THE_VALUE = frozenset({"digest", "str_split", "contains", "filter", "map_replace", "equals"})
+NEEDS_THE_VALUE = frozenset({"digest", "str_split", "contains", "filter", "map_replace"})

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -24,9 +25,7 @@ _FALSE = ("f", "false", "off", "n", "no", "0")
 def convert(kind: str, value: Any) -> Any:
     """A value as its parameter's type; Fault when it is none."""
     if kind == "string":
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        return value if isinstance(value, str) else json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+        return str(value)
     if kind == "number":
         return _number(value)
     if kind == "boolean":
@@ -36,9 +35,10 @@ def convert(kind: str, value: Any) -> Any:
         raise Fault(f"{value!r} is no boolean")
     if kind == "comma_delimited_list":
         if isinstance(value, (list, tuple)):
-            return [part if isinstance(part, (str, Mapping)) else str(part) for part in value]
-        text = str(value)
-        return [part.strip() for part in text.split(",")] if text else []
+            return [str(part) for part in value]
+        if not isinstance(value, str):
+            raise Fault(f"{value!r} is no comma-delimited list")
+        return value.split(",") if value else []
     if isinstance(value, str):
         try:
             value = json.loads(value) if value else {}
@@ -51,13 +51,18 @@ def convert(kind: str, value: Any) -> Any:
 
 def _number(value: Any) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return value
-    for read in (int, float):
+        number: float = value
+    else:
         try:
-            return read(str(value))
+            number = int(str(value))
         except ValueError:
-            continue
-    raise Fault(f"{value!r} is no number")
+            try:
+                number = float(str(value))
+            except ValueError:
+                raise Fault(f"{value!r} is no number") from None
+    if not math.isfinite(number):
+        raise Fault(f"{value!r} is no finite number")
+    return number
 
 
 def check_schema(schema: Any) -> None:
@@ -69,6 +74,10 @@ def check_schema(schema: Any) -> None:
     for key in schema:
         if key not in KEYS:
             raise Fault(f"unknown key {key!r}")
+    if not isinstance(schema.get("tags") or [], list):
+        raise Fault("tags must be a list")
+    for key in ("hidden", "immutable"):
+        convert("boolean", schema.get(key, False))
     constraints = schema.get("constraints") or []
     if not isinstance(constraints, list):
         raise Fault("constraints must be a list")
@@ -78,6 +87,9 @@ def check_schema(schema: Any) -> None:
         for kind in set(constraint) - {"description"}:
             if kind not in CONSTRAINTS:
                 raise Fault(f"unknown constraint {kind!r}")
+            bounds = constraint[kind] if isinstance(constraint[kind], Mapping) else {}
+            if kind in ("length", "range") and not {"min", "max"} & set(bounds):
+                raise Fault(f"a {kind} constraint needs min, max or both")
 
 
 def check_constraints(schema: Mapping[str, Any], value: Any) -> None:
@@ -120,7 +132,7 @@ def _allowed_values(wanted: Any, value: Any) -> str:
 
 
 def _allowed_pattern(wanted: Any, value: Any) -> str:
-    return "" if re.match(f"(?:{wanted})$", str(value)) else f"does not match {wanted!r}"
+    return "" if re.fullmatch(wanted, str(value)) else f"does not match {wanted!r}"
 
 
 _CHECKS = {

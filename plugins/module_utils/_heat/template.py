@@ -14,7 +14,7 @@ from . import functions
 from .environment import beside
 from .errors import Fault
 from .source import Map
-from .versions import allows_short_if
+from .versions import allows_short_if, condition_functions, takes_json
 from .versions import functions as functions_of
 
 SECTIONS = frozenset(
@@ -24,7 +24,6 @@ RESOURCE_KEYS = frozenset(
     {"type", "properties", "metadata", "depends_on", "condition", "update_policy", "deletion_policy", "external_id"}
 )
 STAND_IN = re.compile(r"%\{(?:secret|given):")
-_CONDITION_FUNCTIONS = frozenset({"equals", "not", "and", "or", "get_param", "contains"})
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class Template:
             return self.condition(expression)
         if isinstance(expression, Mapping) and len(expression) == 1:
             ((function, arguments),) = expression.items()
-            if function in _CONDITION_FUNCTIONS and function in self.known:
+            if function in condition_functions(self.version):
                 if function == "not":
                     return not self._truth(arguments)
                 if function in ("and", "or"):
@@ -145,7 +144,7 @@ class Template:
             return self._if(arguments, lookups)
         if function == "repeat":
             return self._repeat(arguments, lookups)
-        resolved = self.resolve(arguments, lookups)
+        resolved = present(self.resolve(arguments, lookups))
         if function == "get_param":
             return self._get_param(resolved)
         if function == "get_file":
@@ -156,6 +155,8 @@ class Template:
         if function in functions.SIMPLE:
             if function in functions.NEEDS_THE_VALUE:
                 refuse_stand_ins(function, resolved)
+            if function in ("list_join", "str_replace") and not takes_json(self.version):
+                _refuse_json(function, resolved)
             return functions.SIMPLE[function](resolved)
         if function in ("get_resource", "get_attr") and lookups is not None:
             if function == "get_resource":
@@ -164,6 +165,8 @@ class Template:
             if not path:
                 raise Fault("get_attr needs a resource")
             return lookups.attribute(str(path[0]), path[1:])
+        if function == "Ref" or "::" in function:
+            raise Fault(f"function {function} is of CloudFormation's templates; version {self.version} has others")
         raise Fault(f"function {function} is not supported {'yet' if lookups else 'in a condition'}")
 
     def _if(self, arguments: Any, lookups: Lookups | None) -> Any:
@@ -180,7 +183,12 @@ class Template:
         if not {"for_each", "template"} <= set(given) <= {"for_each", "template", "permutations"}:
             raise Fault("repeat needs 'for_each' and 'template'")
         for_each = functions.need_map(self.resolve(given["for_each"], lookups), "repeat's for_each")
-        lists = [functions.need_list(values, "repeat's list") for values in for_each.values()]
+        lists = [
+            list(values or ())
+            if values is None or isinstance(values, Mapping)
+            else functions.need_list(values, "repeat's list")
+            for values in for_each.values()
+        ]
         if given.get("permutations", True):
             rows: Any = _product(lists)
         else:
@@ -195,19 +203,39 @@ class Template:
         name = str(path[0]) if path else ""
         if name not in self.parameters:
             raise Fault(f"parameter {name} is not declared")
-        return walk(self.parameters[name], path[1:])
+        return walk(self.parameters[name], path[1:], "")
 
 
-def walk(value: Any, path: list[Any]) -> Any:
-    """Go into maps and lists; what is not there is null, as in Heat."""
+def present(value: Any) -> Any:
+    """A value, null where ``if`` without an else left nothing."""
+    return None if value is _ABSENT else value
+
+
+def walk(value: Any, path: list[Any], missing: Any = None) -> Any:
+    """Go into maps and lists; what is not there is `missing`: as in Heat, null for attributes, "" for parameters."""
     for step in path:
-        if isinstance(value, Mapping):
-            value = value.get(step) if isinstance(step, Hashable) else None
-        elif isinstance(value, list) and str(step).lstrip("-").isdigit():
-            value = value[int(step)] if -len(value) <= int(step) < len(value) else None
+        if isinstance(value, Mapping) and isinstance(step, Hashable) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and _is_in(step, value):
+            value = value[int(step)]
         else:
-            return None
+            return missing
     return value
+
+
+def _is_in(step: Any, items: list[Any]) -> bool:
+    return str(step).lstrip("-").isdecimal() and -len(items) <= int(step) < len(items)
+
+
+def _refuse_json(function: str, arguments: Any) -> None:
+    """Fault for what an old version's list_join and str_replace do not take."""
+    if function == "list_join" and isinstance(arguments, list) and len(arguments) > 2:
+        raise Fault("list_join joins one list only in this heat_template_version")
+    values = arguments[1] if function == "list_join" and isinstance(arguments, list) and len(arguments) == 2 else None
+    if function == "str_replace" and isinstance(arguments, Mapping) and isinstance(arguments.get("params"), Mapping):
+        values = list(arguments["params"].values())
+    if isinstance(values, list) and any(isinstance(value, (list, Mapping)) for value in values):
+        raise Fault(f"{function} takes no maps and lists in this heat_template_version")
 
 
 def refuse_stand_ins(function: str, value: Any) -> None:

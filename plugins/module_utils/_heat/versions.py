@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
-_FIRST = {"get_param", "get_resource", "get_attr", "get_file", "str_replace"}
-_OLD_ONLY = {"Fn::Select", "Fn::Join", "Fn::GetAZs", "Fn::Split", "Fn::Replace", "Fn::Base64", "Fn::MemberListToMap"}
+# Every version names these: the first one had them, the later ones refuse them.
+_OLD = {
+    *("Ref", "Fn::Base64", "Fn::GetAZs", "Fn::Join", "Fn::MemberListToMap", "Fn::Replace", "Fn::ResourceFacade"),
+    *("Fn::Select", "Fn::Split"),
+}
+# Functions of conditions; elsewhere they are plain maps.
+_OF_CONDITIONS = {"equals", "not", "and", "or"}
 
 # Version -> what it added. A key that is no function of a template's version is a plain map, as in Heat.
 _ADDED = {
-    "2013-05-23": {"resource_facade", "Ref", "Fn::ResourceFacade", "Fn::GetAtt"} | _OLD_ONLY,
-    "2014-10-16": {"list_join"},
+    "2013-05-23": {"get_param", "get_resource", "get_attr", "get_file", "str_replace", "list_join", "resource_facade"},
+    "2014-10-16": set(),
     "2015-04-30": {"repeat", "digest"},
     "2015-10-15": {"str_split"},
     "2016-04-08": {"map_merge"},
-    "2016-10-14": {"yaql", "map_replace", "if", "equals", "not", "and", "or"},
+    "2016-10-14": {"yaql", "map_replace", "if"},
     "2017-02-24": {"str_replace_strict", "filter"},
     "2017-09-01": {"make_url", "list_concat", "list_concat_unique", "str_replace_vstrict", "contains"},
     "2018-03-02": set(),
@@ -33,15 +38,24 @@ _NAMES = {
 
 
 def functions(version: str) -> frozenset[str] | None:
-    """Names of a version's functions, None for an unknown version."""
+    """Names of a version's functions in values, None for an unknown version."""
     date = _NAMES.get(version, version)
     if date not in _ADDED:
         return None
-    known = set(_FIRST)
-    for added, names in _ADDED.items():
-        if added <= date:
-            known |= names
-    return frozenset(known - (_OLD_ONLY | {"Ref", "Fn::GetAtt"} if date > "2013-05-23" else set()))
+    return frozenset(_OLD).union(*(names for added, names in _ADDED.items() if added <= date))
+
+
+def condition_functions(version: str) -> frozenset[str]:
+    """Names of a version's functions in conditions."""
+    date = _NAMES.get(version, version)
+    if date < "2016-10-14":
+        return frozenset()
+    return frozenset(_OF_CONDITIONS | {"get_param"} | ({"contains", "yaql"} if date >= "2017-09-01" else set()))
+
+
+def takes_json(version: str) -> bool:
+    """The version puts maps and lists into texts, and joins several lists."""
+    return _NAMES.get(version, version) >= "2015-10-15"
 
 
 def allows_short_if(version: str) -> bool:
