@@ -123,12 +123,12 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import 
 CHECK_TIMEOUT = 5.0
 
 
-def identity(given: dict[str, Any], private: dict[str, Any], check: bool) -> dict[str, Any]:
+def identity(given: dict[str, Any], check: bool) -> dict[str, Any]:
     """The module's work; its result."""
     state_dir, stack = given["state_dir"], given["stack"]
     with State.open(state_dir, read_only=True) as state:
         plan = state.plan(stack)
-    said = outputs(plan, state_dir, stack, private)
+    said = outputs(plan, state_dir, stack)
     request = Request(
         scheme=given["scheme"],
         host=given["address"] or str(output(said, "ControlVip")),
@@ -158,10 +158,10 @@ def identity(given: dict[str, Any], private: dict[str, Any], check: bool) -> dic
     return {"auth_url": request.auth_url, "clouds_file": path, **result(steps, path if written else "")}
 
 
-def preview(given: dict[str, Any], private: dict[str, Any]) -> dict[str, Any]:
+def preview(given: dict[str, Any]) -> dict[str, Any]:
     """The result of check mode; before the cloud is there nothing more is known than that it will be made."""
     try:
-        return identity(given, private, True)
+        return identity(given, True)
     except (StateError, ProvisionError, CloudError) as error:
         return result([Step("create", "cloud", (), "", f"all of it, known after tripleo.cloud.setup ({error})")], "")
 
@@ -199,12 +199,12 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    private = load_private(module.params["private_file"])
+    load_private(module.params["private_file"])
     os.umask(0o077)
     if module.check_mode:
-        run(module, lambda: preview(module.params, private))
+        run(module, lambda: preview(module.params))
     else:
-        run(module, lambda: identity(module.params, private, False))
+        run(module, lambda: identity(module.params, False))
 
 
 if __name__ == "__main__":

@@ -24,8 +24,7 @@ def output(outputs: Mapping[str, Any], name: str) -> Any:
     return outputs[name]
 
 
-def outputs(plan: Mapping[str, Any], state_dir: str, stack: str, private: Mapping[str, Any]) -> dict[str, Any]:
-    """The stack's outputs with their secrets filled in: what was generated, and over it what the user gave."""
-    values = {**SecretStore(state_dir, stack).values(), **private.get("parameters", {})}
-    filled: dict[str, Any] = fill(plan.get("outputs") or {}, values)
+def outputs(plan: Mapping[str, Any], state_dir: str, stack: str) -> dict[str, Any]:
+    """The stack's outputs with their secrets filled in."""
+    filled: dict[str, Any] = fill(plan.get("outputs") or {}, SecretStore(state_dir, stack).values())
     return filled
