@@ -43,6 +43,7 @@ class Template:
         self.content: Map = content if isinstance(content, Map) else Map(name, 1)
         self.version = str(self.content.get("heat_template_version", ""))
         self.known = functions_of(self.version) or frozenset()
+        self.of_conditions = condition_functions(self.version)
         self.parameters: dict[str, Any] = {}
         self._conditions: dict[str, bool | None] = {}
 
@@ -108,7 +109,7 @@ class Template:
             return self.condition(expression)
         if isinstance(expression, Mapping) and len(expression) == 1:
             ((function, arguments),) = expression.items()
-            if function in condition_functions(self.version):
+            if function in self.of_conditions:
                 if function == "not":
                     return not self._truth(arguments)
                 if function in ("and", "or"):
@@ -134,10 +135,19 @@ class Template:
             return value
         if len(value) == 1:
             ((function, arguments),) = value.items()
+            if lookups is None and function in self.known | self.of_conditions:
+                return self._call_in_condition(function, arguments)
             if function in self.known:
                 return self._call(function, arguments, lookups)
         resolved = {key: self.resolve(part, lookups) for key, part in value.items()}
         return {key: part for key, part in resolved.items() if part is not _ABSENT}
+
+    def _call_in_condition(self, function: str, arguments: Any) -> Any:
+        if function not in self.of_conditions:
+            raise Fault(f"function {function} is not allowed in a condition")
+        if function in ("equals", "not", "and", "or"):
+            return self._truth({function: arguments})
+        return self._call(function, arguments, None)
 
     def _call(self, function: str, arguments: Any, lookups: Lookups | None) -> Any:
         if function == "if":
@@ -167,7 +177,7 @@ class Template:
             return lookups.attribute(str(path[0]), path[1:])
         if function == "Ref" or "::" in function:
             raise Fault(f"function {function} is of CloudFormation's templates; version {self.version} has others")
-        raise Fault(f"function {function} is not supported {'yet' if lookups else 'in a condition'}")
+        raise Fault(f"function {function} is not supported yet")
 
     def _if(self, arguments: Any, lookups: Lookups | None) -> Any:
         parts = functions.need_list(arguments, "if's argument")

@@ -48,7 +48,7 @@ def functions(version: str) -> frozenset[str] | None:
 def condition_functions(version: str) -> frozenset[str]:
     """Names of a version's functions in conditions."""
     date = _NAMES.get(version, version)
-    if date < "2016-10-14":
+    if date not in _ADDED or date < "2016-10-14":
         return frozenset()
     return frozenset(_OF_CONDITIONS | {"get_param"} | ({"contains", "yaql"} if date >= "2017-09-01" else set()))
 
