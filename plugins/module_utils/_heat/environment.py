@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import HeatError
-from .source import load
+from .source import Map, load
 
 SECTIONS = frozenset(
     {"parameters", "parameter_defaults", "resource_registry", "parameter_merge_strategies", "event_sinks"}
@@ -22,11 +22,16 @@ SECTIONS = frozenset(
 
 @dataclass(frozen=True)
 class Environment:
-    """All environment files as one. registry: type name or alias to a type name or a file's key."""
+    """All environment files as one.
+
+    registry: type name or alias to a type name or a file's key. places: file and line of each value, by the name of its
+    parameter; those of `parameters` count before those of `parameter_defaults`.
+    """
 
     parameters: dict[str, Any] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
     registry: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
 
     def lookup(self, type_name: str) -> str:
         """What a type stands for: the end of its chain of aliases."""
@@ -47,6 +52,9 @@ def merge(names: Iterable[str], files: Mapping[str, str]) -> Environment:
     """Read environment files in order, later ones win; HeatError with every fault of all of them."""
     merged, faults = Environment(), []
     for name in names:
+        if name not in files:
+            faults.append(f"there is no environment file {name}")
+            continue
         try:
             faults += _add(merged, name, load(files[name], name))
         except HeatError as error:
@@ -59,26 +67,31 @@ def merge(names: Iterable[str], files: Mapping[str, str]) -> Environment:
 def _add(merged: Environment, name: str, content: Any) -> list[str]:
     if content is None:
         return []
-    if not isinstance(content, Mapping):
-        return [f"{name}: an environment must be a mapping"]
-    faults = [f"{name}: unknown section {key!r}" for key in content if key not in SECTIONS]
+    if not isinstance(content, Map):
+        return [f"{name}:1: an environment must be a mapping"]
+    faults = [f"{content.where(key)}: unknown section {key!r}" for key in content if key not in SECTIONS]
     strategies = content.get("parameter_merge_strategies") or {}
-    for section, target in (("parameters", merged.parameters), ("parameter_defaults", merged.defaults)):
-        values = content.get(section) or {}
-        if not isinstance(values, Mapping):
-            faults.append(f"{name}: {section} must be a mapping")
+    if not isinstance(strategies, Mapping):
+        faults.append(f"{content.where('parameter_merge_strategies')}: parameter_merge_strategies must be a mapping")
+        strategies = {}
+    for section, target in (("parameter_defaults", merged.defaults), ("parameters", merged.parameters)):
+        values = content.get(section) or Map(name)
+        if not isinstance(values, Map):
+            faults.append(f"{content.where(section)}: {section} must be a mapping")
             continue
         for key, value in values.items():
+            if section == "parameters" or key not in merged.parameters:
+                merged.places[key] = values.where(key)
             strategy = strategies.get(key, strategies.get("default", "overwrite")) if strategies else "overwrite"
             target[key] = _joined(strategy, target.get(key), value)
-    registry = content.get("resource_registry") or {}
-    if not isinstance(registry, Mapping):
-        return [*faults, f"{name}: resource_registry must be a mapping"]
+    registry = content.get("resource_registry") or Map(name)
+    if not isinstance(registry, Map):
+        return [*faults, f"{content.where('resource_registry')}: resource_registry must be a mapping"]
     for key, value in registry.items():
         if key == "resources":
-            faults.append(f"{name}: resource_registry.resources (overrides by resource name) is not supported yet")
+            faults.append(f"{registry.where(key)}: overrides by the name of a resource are not supported yet")
         elif not isinstance(value, str):
-            faults.append(f"{name}: resource_registry.{key} must be a text")
+            faults.append(f"{registry.where(key)}: resource_registry.{key} must be a text")
         else:
             merged.registry[key] = beside(name, value) if is_file(value) else value
     return faults

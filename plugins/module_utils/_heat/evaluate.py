@@ -39,7 +39,8 @@ def evaluate(
         raise HeatError([f"there is no template {template}"])
     merged = merge(environment, files)
     run = _Run(files, merged, drivers, stack_name, stack_id)
-    top = _Scope(run, template, "", {**merged.parameters, **given}, "", 0)
+    places = {**merged.places, **dict.fromkeys(given, "the given parameters")}
+    top = _Scope(run, template, "", {**merged.parameters, **given}, places, "", 0)
     outputs = top.outputs() if not run.faults else {}
     if run.faults:
         raise HeatError(run.faults)
@@ -83,7 +84,16 @@ class _Broken(Exception):
 class _Scope:
     """One template in its place: the top one, or a nested one under the path of its resource."""
 
-    def __init__(self, run: _Run, name: str, path: str, values: Mapping[str, Any], group: str, depth: int) -> None:
+    def __init__(
+        self,
+        run: _Run,
+        name: str,
+        path: str,
+        values: Mapping[str, Any],
+        places: Mapping[str, str],
+        group: str,
+        depth: int,
+    ) -> None:
         self.run = run
         self.path = path
         self.group = group
@@ -95,7 +105,7 @@ class _Scope:
         faults = [] if run.faults else list(self.template.faults())
         run.faults += faults
         if not run.faults:
-            self._set_parameters(values)
+            self._set_parameters(values, places)
         if not run.faults:
             for resource in self.template.resources():
                 self._try(f"resources.{resource}", self.template.section("resources").where(resource), resource)
@@ -113,7 +123,7 @@ class _Scope:
         place = f"{self.path}: " if self.path else ""
         self.run.faults.append(f"{where}: {place}{title}: {fault}")
 
-    def _set_parameters(self, values: Mapping[str, Any]) -> None:
+    def _set_parameters(self, values: Mapping[str, Any], places: Mapping[str, str]) -> None:
         schemas = self.template.section("parameters")
         run, defaults = self.run, self.run.environment.defaults
         self.template.parameters.update(
@@ -127,13 +137,16 @@ class _Scope:
         )
         for name in values:
             if name not in schemas:
-                self.run.faults.append(f"{self.template.name}: parameter {name} is given but not declared")
+                fault = Fault(f"parameter {name} is given but not declared")
+                self.note(places.get(name, self.template.name), self.template.name, fault)
         for name, schema in schemas.items():
             try:
                 parameters.check_schema(schema)
                 self.template.parameters[name] = self._parameter(name, schema, {**defaults, **values})
             except Fault as fault:
-                self.note(schemas.where(name), f"parameters.{name}", fault)
+                place = places.get(name) or ("" if name in values else run.environment.places.get(name))
+                told = Fault(f"{fault} (set in {place})") if place else fault
+                self.note(schemas.where(name), f"parameters.{name}", told)
 
     def _parameter(self, name: str, schema: Map, values: Mapping[str, Any]) -> Any:
         value = values.get(name, schema.get("default"))
@@ -198,7 +211,8 @@ class _Scope:
                 raise Fault(f"type {entry['type']} stands for {target}, and there is no such file")
             if self.depth + 1 > DEEPEST_NESTING:
                 raise Fault(f"is nested deeper than the limit of {DEEPEST_NESTING} templates")
-            return _Scope(self.run, target, path, resolved, group, self.depth + 1)
+            places = {key: properties.where(key) for key in properties} if isinstance(properties, Map) else {}
+            return _Scope(self.run, target, path, resolved, places, group, self.depth + 1)
         known = target in EVALUATED or target in deployments.TYPES
         if not known and not self.run.drivers.supports(target):
             raise Fault(f"type {target} is not supported")

@@ -109,16 +109,16 @@ def check_constraints(schema: Mapping[str, Any], value: Any) -> None:
 def _within(number: float, wanted: Mapping[str, Any], what: str) -> str:
     low, high = wanted.get("min"), wanted.get("max")
     if (low is not None and number < low) or (high is not None and number > high):
-        return f"{what} is not between {'-' if low is None else low} and {'-' if high is None else high}"
+        return f"{what} not between {'-' if low is None else low} and {'-' if high is None else high}"
     return ""
 
 
 def _length(wanted: Any, value: Any) -> str:
-    return _within(len(value), wanted, "has a length that") if hasattr(value, "__len__") else ""
+    return _within(len(value), wanted, "has a length that is") if hasattr(value, "__len__") else ""
 
 
 def _range(wanted: Any, value: Any) -> str:
-    return _within(_number(value), wanted, "")
+    return _within(_number(value), wanted, "is")
 
 
 def _modulo(wanted: Any, value: Any) -> str:

@@ -161,6 +161,33 @@ def test_a_url_takes_a_secret_only_where_quoting_cannot_change_it() -> None:
     assert answer(url, parameters=parameters, P="p@ss") is REFUSED
 
 
+@pytest.mark.parametrize(
+    ("environment", "faults"),
+    [
+        (
+            "foo: 1\nparameters:\n  P: [x]\nresource_registry:\n  a: 5\n",
+            ["e:1: unknown section 'foo'", "e:5: resource_registry.a must be a text"],
+        ),
+        (
+            "parameters:\n  Q: 1\nparameter_defaults:\n  P: x\n  Unused: 1\n",
+            ["e:2: t: parameter Q is given but not declared", "t:3: parameters.P: 'x' is no number (set in e:4)"],
+        ),
+        ("parameters: [1]\nresource_registry: [1]", ["e:1: parameters must", "e:2: resource_registry must"]),
+        ("parameter_merge_strategies: 5", ["e:1: parameter_merge_strategies must be a mapping"]),
+        ("- a", ["e:1: an environment must be a mapping"]),
+        ("a: {", ["e:1: "]),
+        (None, ["there is no environment file e"]),
+    ],
+)
+def test_faults_of_an_environment_come_at_once_with_their_lines(environment: str | None, faults: list[str]) -> None:
+    files = {"t": "heat_template_version: rocky\nparameters:\n  P: {type: number, default: 1}\n"}
+    with pytest.raises(HeatError) as raised:
+        evaluate("t", files if environment is None else {**files, "e": environment}, ["e"], {}, Drivers())
+    assert len(raised.value.faults) == len(faults)
+    for found, expected in zip(raised.value.faults, faults, strict=True):
+        assert found.startswith(expected)
+
+
 STACK = """
 heat_template_version: rocky
 resources:
