@@ -6,7 +6,7 @@ TEST_PACKAGES := $(shell sed '/^\#/d; s/ *\#.*//' packages.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help packages venv demo rack-up rack-down agent test test-slow lint unit molecule sanity bench clean
+.PHONY: help packages venv demo rack-up rack-down agent test test-slow lint unit molecule sanity clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -66,9 +66,6 @@ test: lint molecule  ## everything that must hold before a change lands
 
 test-slow: packages venv  ## what takes too long for `make test`
 	$(BIN)/pytest -m slow tests/unit tests/integration tests/system
-
-bench: packages venv  ## measure against a peer
-	$(BIN)/python benchmarks/run.py
 
 clean: rack-down  ## remove everything that was made in this checkout
 	rm -rf .venv .work .cache .ansible dist

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,23 +74,23 @@ class Deployment:
         self.summary = Summary("unstarted", -1, 0, (), 0.0)
         self._cancelled = threading.Event()
 
-    def prepare(self) -> Iterator[Event]:
+    def prepare(self) -> Generator[Event]:
         """Phase 1: the Deployment cloud, golden images, registered hardware."""
         return self.run("prepare")
 
-    def deploy(self) -> Iterator[Event]:
+    def deploy(self) -> Generator[Event]:
         """Phase 2: plan, reserve, boot and write the servers."""
         return self.run("deploy")
 
-    def setup(self) -> Iterator[Event]:
+    def setup(self) -> Generator[Event]:
         """Phase 3: configure every server from its metadata."""
         return self.run("setup")
 
-    def initialize(self) -> Iterator[Event]:
+    def initialize(self) -> Generator[Event]:
         """Phase 4: Keystone's projects, users and endpoints."""
         return self.run("initialize")
 
-    def site(self) -> Iterator[Event]:
+    def site(self) -> Generator[Event]:
         """The four phases."""
         return self.run("site")
 
@@ -98,7 +98,7 @@ class Deployment:
         """End the run that is going on; returns at once, the iteration ends when every worker is gone."""
         self._cancelled.set()
 
-    def run(self, playbook: str) -> Iterator[Event]:
+    def run(self, playbook: str) -> Generator[Event]:
         """Run the playbook tripleo.cloud.<playbook> and yield its events as they come.
 
         Leaving the iteration early cancels the run.

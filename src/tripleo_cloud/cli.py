@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -79,6 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         only=arguments.only,
         tags=arguments.tags,
     )
+    # Also where SIGINT is ignored, as in a shell's background jobs, a kill must end the run and its workers.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     report = Report()
     for playbook in playbooks(arguments):
         status = follow(deployment, playbook, report)
@@ -127,10 +131,8 @@ def follow(deployment: Deployment, playbook: str, report: Report) -> int:
             if event.text and event.kind is not Kind.SKIPPED:
                 print(event.text, flush=True)
     except KeyboardInterrupt:
-        print(f"\n{playbook}: ending the run, nothing of it stays behind", file=sys.stderr)
-        deployment.cancel()
-        for _event in events:
-            pass
+        events.close()
+        print(f"\n{playbook}: the run was ended", file=sys.stderr)
         return 130
     report.add_phase(playbook, deployment.summary)
     if deployment.summary.successful:

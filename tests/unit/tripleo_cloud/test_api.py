@@ -71,3 +71,18 @@ def test_cancel_leaves_no_worker(deployment: Callable[..., Deployment]) -> None:
             run.cancel()
     assert run.summary.status == "canceled"
     assert subprocess.run(["pgrep", "-f", f"sleep {mark}"], check=False, stdout=subprocess.DEVNULL).returncode == 1
+
+
+def test_a_killed_command_leaves_no_worker(deployment: Callable[..., Deployment], tmp_path: Path) -> None:
+    mark = f"86420{time.time_ns() % 10**6}"
+    run = deployment([command("sleep", mark)])
+    argv = [sys.executable, "-m", "tripleo_cloud.cli", "deploy", "-i", str(run.inventory)]
+    with open(tmp_path / "output", "w") as output:
+        started = subprocess.Popen(argv, stdout=output, stderr=subprocess.STDOUT)
+    while subprocess.run(["pgrep", "-f", f"sleep {mark}"], check=False, stdout=subprocess.DEVNULL).returncode:
+        assert started.poll() is None, (tmp_path / "output").read_text()
+        time.sleep(0.1)
+    started.terminate()
+    assert started.wait() == 130
+    assert subprocess.run(["pgrep", "-f", f"sleep {mark}"], check=False, stdout=subprocess.DEVNULL).returncode == 1
+    assert "deploy: the run was ended" in (tmp_path / "output").read_text()
