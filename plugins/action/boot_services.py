@@ -10,22 +10,14 @@ import os
 import socket
 from typing import Any
 
-from ansible.plugins.action import ActionBase
+from ansible_collections.tripleo.cloud.plugins.plugin_utils._batch import PlainAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(PlainAction):
     """boot_services: fills in who, which only the control host knows."""
 
-    TRANSFERS_FILES = False
-    _supports_check_mode = True
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        del tmp
-        arguments = {name: value for name, value in self._task.args.items() if name != "nodes_file"}
-        arguments.setdefault("who", _who())
-        result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
-        return result
+    def arguments(self) -> dict[str, Any]:
+        return {"who": _who(), **super().arguments()}
 
 
 def _who() -> str:

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.tripleo.cloud.plugins.plugin_utils._batch import ReadOnlyAction
+from ansible_collections.tripleo.cloud.plugins.plugin_utils._batch import PlainAction
 
 
-class ActionModule(ReadOnlyAction):
+class ActionModule(PlainAction):
     """Runs the module stack_info, which needs no BMC."""

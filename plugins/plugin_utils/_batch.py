@@ -65,7 +65,7 @@ class BatchAction(ActionBase):
         return path
 
 
-class ReadOnlyAction(ActionBase):
+class PlainAction(ActionBase):
     """For modules of the group that need neither nodes nor private file: the common default is dropped."""
 
     TRANSFERS_FILES = False
@@ -73,6 +73,9 @@ class ReadOnlyAction(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        arguments = {key: value for key, value in self._task.args.items() if key != "nodes_file"}
-        result.update(self._execute_module(module_args=arguments, task_vars=task_vars or {}))
+        result.update(self._execute_module(module_args=self.arguments(), task_vars=task_vars or {}))
         return result
+
+    def arguments(self) -> dict[str, Any]:
+        """The module's arguments; subclasses add what only the control host knows."""
+        return {key: value for key, value in self._task.args.items() if key != "nodes_file"}

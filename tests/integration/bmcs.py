@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the tripleo.cloud authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""BMCs of the rack on 127.78.0.0/24 port 6623 without machines, for 120 seconds or until a file is there."""
+"""Two BMCs of the rack without machines, for 120 seconds or until a file is there.
+
+Arguments: the file, and the first three numbers of their addresses, such as 127.78.0; they listen on port 6623.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ async def main() -> None:
     machines: Any = Machines()
     for number in (1, 2):
         config = {"uuid": str(uuid.uuid4()), "username": "admin", "password": "open-sesame", "port": 6623,
-                  "address": f"127.78.0.{number}", "mac": f"52:54:00:00:00:0{number}"}  # fmt: skip
+                  "address": f"{sys.argv[2]}.{number}", "mac": f"52:54:00:00:00:0{number}"}  # fmt: skip
         await Bmc(machines, f"n{number}", config).listen()
     for _count in range(1200):
         if Path(sys.argv[1]).exists():
