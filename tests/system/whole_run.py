@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from tripleo_cloud.rack import Rack
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 STACK = "workload-cloud"
@@ -35,10 +37,27 @@ class Done:
         return sum(int(number) for number in re.findall(r"changed=(\d+)", self.output))
 
 
+@dataclass(frozen=True)
+class Running:
+    """A playbook at work. log: the file that takes its output."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def output(self) -> str:
+        """What it has written so far."""
+        return self.log.read_text(errors="replace")
+
+    def done(self) -> Done:
+        """Wait for its end."""
+        return Done(self.process.wait(), self.output())
+
+
 class WholeRun:
     """Plays on the rack's inventory, copied to a folder of its own, so that the checkout's demo is left alone."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, variables: dict[str, Any] | None = None) -> None:
+        """variables: of the inventory's group all; they win over what the rack's inventory says."""
         self.folder = folder
         self.inventory = folder / "inventories" / "rack" / "hosts.yml"
         self.state = folder / ".work" / "state"
@@ -49,26 +68,38 @@ class WholeRun:
         for name in tracked.stdout.splitlines():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+        overrides = self.inventory.parent / "group_vars" / "all" / "zz-test.yml"
+        overrides.write_text(yaml.safe_dump(variables or {}))
         self.log.mkdir(parents=True, exist_ok=True)
 
     def play(self, playbook: str, *arguments: str) -> Done:
         """Run the playbook tripleo.cloud.<playbook>; its output is kept in the folder log."""
-        done = subprocess.run(
-            [BIN / "ansible-playbook", "-i", self.inventory, f"tripleo.cloud.{playbook}", *arguments],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "PATH": f"{BIN}:{os.environ['PATH']}",
-                "ANSIBLE_CONFIG": os.fspath(ROOT / "ansible.cfg"),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        name = "-".join([playbook, *(word.strip("-") for word in arguments if word.startswith("--"))])
-        (self.log / f"{name}.txt").write_text(done.stdout)
-        return Done(done.returncode, done.stdout)
+        return self.start(playbook, *arguments).done()
+
+    def start(self, playbook: str, *arguments: str) -> Running:
+        """The same in the background."""
+        words = [playbook, *(word.strip("-") for word in arguments if word.startswith("--"))]
+        log = self.log / f"{'-'.join(words)}-{len(list(self.log.iterdir()))}.txt"
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [BIN / "ansible-playbook", "-i", self.inventory, f"tripleo.cloud.{playbook}", *arguments],
+                cwd=ROOT,
+                env={
+                    **os.environ,
+                    "PATH": f"{BIN}:{os.environ['PATH']}",
+                    "ANSIBLE_CONFIG": os.fspath(ROOT / "ansible.cfg"),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return Running(process, log)
+
+    @property
+    def rack(self) -> Rack:
+        """The virtual rack of this deployment."""
+        return Rack(self.inventory.parent / "rack.yml", self.folder / ".work" / "rack")
 
     def must_play(self, playbook: str, *arguments: str) -> Done:
         """The same; a failure shows the end of the output."""
