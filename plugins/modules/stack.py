@@ -27,11 +27,16 @@ options:
     type: str
     required: true
   template:
-    description: Path of the template on the control host. Files that it names are read relative to it.
+    description:
+      - Path of the template on the control host. Files that it names are read relative to it.
+      - A relative path is looked for beside the playbook, in the current folder, then in this collection, which has
+        C(templates/workload-heat-template.yml).
     type: path
     required: true
   environment:
-    description: Paths of environment files on the control host. Later ones win. Vaulted files are decrypted.
+    description:
+      - Paths of environment files on the control host, looked for like O(template). Later ones win. Vaulted files are
+        decrypted.
     type: list
     elements: path
     default: []

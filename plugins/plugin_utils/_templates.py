@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -14,13 +15,15 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._heat.environment im
 from ansible_collections.tripleo.cloud.plugins.module_utils._heat.errors import HeatError
 from ansible_collections.tripleo.cloud.plugins.module_utils._heat.source import LARGEST_BYTES, load
 
+COLLECTION = os.fspath(Path(__file__).resolve().parents[2])
 Names = Callable[[Any], Iterator[tuple[str, bool]]]
 
 
 class Gathered:
     """A template, its environments and every file they name, by paths relative to the template's folder.
 
-    Relative paths of template and environments are looked for beside the playbook, then in the current folder.
+    Relative paths of template and environments are looked for beside the playbook, then in the current folder, then in
+    this collection.
     """
 
     def __init__(self, loader: Any, template: str, environments: Sequence[str]) -> None:
@@ -36,7 +39,8 @@ class Gathered:
 
     def _find(self, path: str) -> str:
         expanded = os.path.expanduser(path)
-        places = [os.path.normpath(os.path.join(base, expanded)) for base in (self._loader.get_basedir(), os.getcwd())]
+        bases = (self._loader.get_basedir(), os.getcwd(), COLLECTION)
+        places = [os.path.normpath(os.path.join(base, expanded)) for base in bases]
         for place in places:
             if os.path.isfile(place):
                 return os.path.abspath(place)

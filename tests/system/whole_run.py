@@ -145,6 +145,16 @@ class WholeRun:
         return done.stdout
 
 
+def files_of(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Mode, time of change in ns and content (or link) of every file below a folder, by path."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        content = os.fsencode(os.readlink(path)) if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        found[str(path)] = (status.st_mode, 0 if path.is_dir() else status.st_mtime_ns, content)
+    return found
+
+
 def _strings(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [text for item in value.values() for text in _strings(item)]

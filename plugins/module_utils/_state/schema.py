@@ -28,6 +28,12 @@ MIGRATIONS: tuple[str, ...] = (
 )
 
 
+def is_newest(connection: sqlite3.Connection) -> bool:
+    """The database needs no migration."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return bool(version == len(MIGRATIONS))
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring a database to the newest schema; a newer one than this code knows is a ValueError."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import sqlite3
 import time
 import uuid
@@ -16,7 +17,7 @@ from typing import Any
 
 from .errors import StateError
 from .records import NodeRecord, ServerRecord, StackRecord, dumps
-from .schema import migrate
+from .schema import is_newest, migrate
 from .stages import Stage
 
 DATABASE = "deployment.sqlite"
@@ -25,7 +26,7 @@ DATABASE = "deployment.sqlite"
 class State:
     """Open with ``with State.open(state_dir) as state``. Every writing method is one durable transaction.
 
-    read_only: nothing is written; a state directory without a database reads as empty.
+    read_only: no file is made or changed; a state directory without a database reads as empty.
     """
 
     def __init__(self, state_dir: str, connection: sqlite3.Connection) -> None:
@@ -281,18 +282,34 @@ def write_all_durably(files: Mapping[str, str]) -> None:
 
 
 def _connect(path: str, read_only: bool) -> sqlite3.Connection:
-    if read_only and not os.path.exists(path):
-        connection = sqlite3.connect(":memory:", isolation_level=None)
-    else:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        fresh = not os.path.exists(path)
-        connection = sqlite3.connect(path, timeout=30, isolation_level=None)
-        if fresh:
-            os.chmod(path, 0o600)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-    migrate(connection)
     if read_only:
+        connection = _connect_to_read(path)
         connection.execute("PRAGMA query_only = ON")
+        return connection
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    fresh = not os.path.exists(path)
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+    if fresh:
+        os.chmod(path, 0o600)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    migrate(connection)
     return connection
+
+
+def _connect_to_read(path: str) -> sqlite3.Connection:
+    """A connection that leaves the files as they are. What has an older schema, or is not there, is made in memory."""
+    memory = sqlite3.connect(":memory:", isolation_level=None)
+    if os.path.exists(path):
+        # SQLite's `ro` leaves files of its own behind; with `rw`, whoever closes last writes back what a killed writer
+        # had left in the log.
+        mode = "ro" if os.path.exists(f"{path}-wal") else "rw"
+        uri = f"{pathlib.Path(path).absolute().as_uri()}?mode={mode}"
+        connection = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None)
+        if is_newest(connection):
+            return connection
+        connection.backup(memory)
+        connection.close()
+    migrate(memory)
+    return memory

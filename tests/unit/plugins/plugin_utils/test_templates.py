@@ -93,3 +93,9 @@ def test_what_is_no_text_or_too_large_is_named(
     monkeypatch.setattr(_templates, "LARGEST_BYTES", 20)
     with pytest.raises(AnsibleActionFail, match=r"top\.yml is larger than the limit"):
         Gathered(loader, "site/top.yml", [])
+
+
+def test_a_path_that_is_nowhere_else_is_that_of_the_collection(loader: DataLoader) -> None:
+    name = "templates/workload-heat-template.yml"
+    text = (Path(_templates.COLLECTION) / name).read_text()
+    assert Gathered(loader, name, []).files["workload-heat-template.yml"] == text

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -38,6 +39,55 @@ def test_a_read_only_look_makes_nothing(tmp_path: Path) -> None:
     with State.open(str(tmp_path / "none"), read_only=True) as state:
         assert (state.nodes(), state.stacks(), state.current_plan("cloud")) == ({}, [], None)
     assert list(tmp_path.iterdir()) == []
+
+
+def as_it_was_left(_database: sqlite3.Connection, folder: str, copy: str) -> None:
+    shutil.copytree(folder, copy)
+
+
+def not_in_wal_mode(database: sqlite3.Connection, folder: str, copy: str) -> None:
+    database.execute("PRAGMA journal_mode = DELETE")
+    shutil.copytree(folder, copy)
+
+
+def killed_while_it_wrote(database: sqlite3.Connection, folder: str, copy: str) -> None:
+    database.execute('UPDATE node SET bmc_report = \'{"power": "on"}\'')
+    shutil.copytree(folder, copy)
+    assert os.path.getsize(f"{copy}/deployment.sqlite-wal")
+
+
+@pytest.mark.parametrize("left", [as_it_was_left, not_in_wal_mode, killed_while_it_wrote])
+def test_a_read_only_look_leaves_every_file_as_it_is(left: Any, state_dir: str, tmp_path: Path) -> None:
+    database = sqlite3.connect(f"{state_dir}/deployment.sqlite", isolation_level=None)
+    if left is as_it_was_left:
+        database.close()
+    left(database, state_dir, str(tmp_path / "copy"))
+    database.close()
+    before = files(tmp_path / "copy")
+    with State.open(str(tmp_path / "copy"), read_only=True) as state:
+        report = {"power": "on"} if left is killed_while_it_wrote else {}
+        assert {name: record.bmc_report for name, record in state.nodes().items()} == {"n1": report, "n2": report}
+        with pytest.raises(sqlite3.OperationalError):
+            state.register({"n3": {}})
+    assert files(tmp_path / "copy") == before
+
+
+def test_a_read_only_look_migrates_nothing(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "deployment.sqlite", isolation_level=None)
+    for number, migration in enumerate(MIGRATIONS[:-1], 1):
+        database.executescript(f"{migration}PRAGMA user_version = {number};")
+    database.close()
+    (tmp_path / "deployment.sqlite").touch()
+    before = files(tmp_path)
+    with State.open(str(tmp_path), read_only=True) as state:
+        assert (state.nodes(), state.stacks(), state.servers("cloud")) == ({}, [], {})
+    assert files(tmp_path) == before
+
+
+def files(folder: Path) -> dict[str, tuple[bytes, int, int]]:
+    # SQLite's index of its log is no data, and every reader writes its mark there.
+    found = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith("-shm")]
+    return {path.name: (path.read_bytes(), path.stat().st_mode, path.stat().st_mtime_ns) for path in found}
 
 
 def test_files_are_private(state_dir: str) -> None:
