@@ -16,7 +16,7 @@ from typing import Any
 
 from .errors import BootError
 from .model import BUILD_ID, HASH, MAC, NAME, BootServer, ServerBoot, check, check_address
-from .paths import token_digest
+from .paths import node_place, token_digest
 
 SCRIPT = "boot.ipxe"
 
@@ -44,6 +44,11 @@ class BootEntry:
         ):
             check(pattern, value, what, self.node)
         check_address(self.address, "the address", self.node)
+
+    @property
+    def place(self) -> str:
+        """Its folder in the trees ``serve`` and ``reports``."""
+        return node_place(self.address, self.path)
 
     def as_dict(self) -> dict[str, Any]:
         """The entry as the run file has it."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from .errors import BootError
+from .paths import node_place
 
 MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 HASH = re.compile(r"[0-9a-f]{64}")
@@ -139,3 +140,8 @@ class ServerBoot:
     def provisioning(self) -> NodeNetwork:
         """The network that the node boots from."""
         return self.networks[0]
+
+    @property
+    def place(self) -> str:
+        """Its folder in the trees ``serve`` and ``reports``."""
+        return node_place(str(self.provisioning.interface.ip), self.path)

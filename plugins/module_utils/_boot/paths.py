@@ -27,6 +27,11 @@ def node_token(key: bytes, node: str, plan: str) -> str:
     return _derive(key, "token", node, plan)
 
 
+def node_place(address: str, path: str) -> str:
+    """Where the trees ``serve`` and ``reports`` have a node's files: nginx looks below the address that asks only."""
+    return f"{address}/{path}"
+
+
 def token_digest(token: str) -> str:
     """What the keeper keeps of a token: its SHA-256."""
     return hashlib.sha256(token.encode()).hexdigest()

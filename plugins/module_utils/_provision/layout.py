@@ -21,6 +21,7 @@ from .._boot.documents import deploy_document
 from .._boot.ipxe import boot_script, disk_script
 from .._boot.model import BootServer, ServerBoot
 from .._image.store import ImageStore, StoredImage
+from .._run.serve import passage
 from .errors import ProvisionError
 
 GO = "go"
@@ -148,10 +149,9 @@ def _same_bytes(one: str, other: str) -> bool:
 
 def _build(folder: str, files: Mapping[str, Content]) -> None:
     parent = os.path.dirname(folder)
-    if not os.path.isdir(parent):
-        os.makedirs(parent)
-        os.chmod(parent, 0o755)
-    work = tempfile.mkdtemp(prefix=".making-", dir=parent)
+    tree = os.path.dirname(parent)
+    passage(tree)
+    work = tempfile.mkdtemp(prefix=".making-", dir=tree)
     try:
         for name, content in files.items():
             path = os.path.join(work, name)
@@ -166,6 +166,7 @@ def _build(folder: str, files: Mapping[str, Content]) -> None:
         if os.path.isdir(folder):
             # rename() replaces only an empty folder.
             shutil.rmtree(folder)
+        passage(parent)
         os.rename(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -20,6 +20,7 @@ from .._bmc.operations import BootReport, change_boot
 from .._boot import dnsmasq, paths
 from .._boot.model import BootServer, NodeNetwork, ServerBoot
 from .._image.store import ImageStore, StoredImage
+from .._run import serve
 from .._state.store import write_durably
 from .errors import ProvisionError
 from .layout import Laid, boot_files, disk_files, lay_out, planned_image, proven, switched
@@ -45,9 +46,9 @@ class Request:
     locks: str
     uefi: frozenset[str] = frozenset()
 
-    def folder(self, path: str) -> str:
-        """The folder of a node's path."""
-        return os.path.join(self.state_dir, "serve", path)
+    def folder(self, place: str) -> str:
+        """The folder that a node fetches from."""
+        return serve.folder(self.state_dir, place)
 
 
 def set_boot_device(
@@ -109,7 +110,15 @@ def networks_of(plan: Mapping[str, Any], target: Target, boot: BootServer) -> tu
             for address in addresses
         ]
     address = ipaddress.ip_address(boot.address)
-    return tuple(sorted(found, key=lambda network: address not in network.interface.network))
+    found.sort(key=lambda network: address not in network.interface.network)
+    if not found or address not in found[0].interface.network:
+        raise ProvisionError(
+            f"{target.server} has no address on the provisioning network, where {address} serves its boot files",
+            node=target.node,
+            operation="boot documents",
+            next_step="Give the server a port on that network in the template, or correct tripleo_networks.",
+        )
+    return tuple(found)
 
 
 def boot_servers(
@@ -148,7 +157,7 @@ def boot_servers(
             files = boot_files(server, request.boot, image, ramdisk, list(request.arguments))
         else:
             files = disk_files()
-        laid[target.server] = lay_out(request.folder(server.path), files, stage=target.stage, check=request.check)
+        laid[target.server] = lay_out(request.folder(server.place), files, stage=target.stage, check=request.check)
 
     run_changed = _write_run_file(request, plan, everyone, booting, key, public_key) if due else False
     wanted = {target.node: BootOverride(Device.NETWORK, uefi=target.node in request.uefi) for target in to_write}
@@ -164,7 +173,8 @@ def boot_servers(
 
 
 def _folder(request: Request, key: bytes, target: Target, plan: Mapping[str, Any]) -> str:
-    return request.folder(paths.node_path(key, target.node, plan["hash"]))
+    address = str(networks_of(plan, target, request.boot)[0].interface.ip)
+    return request.folder(paths.node_place(address, paths.node_path(key, target.node, plan["hash"])))
 
 
 def _ramdisk(store: ImageStore, name: str) -> StoredImage:
@@ -194,7 +204,7 @@ def _write_run_file(
             if target.booted or not os.path.isdir(_folder(request, key, target, plan)):
                 continue
             server = server_boot(plan, target, key, public_key, request.boot)
-        gone_on = target.written or switched(request.folder(server.path))
+        gone_on = target.written or switched(request.folder(server.place))
         entries.append(dataclasses.replace(dnsmasq.entry(server), switched=gone_on))
     document = dnsmasq.run_file(plan["hash"], entries)
     path = os.path.join(request.state_dir, "run", f"{plan['stack']}.boot.json")

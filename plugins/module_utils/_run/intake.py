@@ -47,7 +47,7 @@ def read_boot(state_dir: str, lease: Lease) -> Boot:
     if plan == lease.plan:
         return Boot(lease, entries)
     for entry in entries:
-        serve.remove(state_dir, entry.path)
+        serve.remove(state_dir, entry.place)
     os.unlink(path)
     return Boot(lease, ())
 
@@ -59,17 +59,19 @@ class Intake:
         self._state_dir = state_dir
         self._log = log
         self._file_of_ramdisks = os.path.join(state_dir, "run", "ramdisks.json")
-        # Path -> stack and boot id of the ramdisk that reported last; kept for the next keeper.
+        # Place -> stack and boot id of the ramdisk that reported last; kept for the next keeper.
         self._ramdisks: dict[str, tuple[str, str]] = {}
         with contextlib.suppress(FileNotFoundError, ValueError), open(self._file_of_ramdisks, encoding="utf-8") as file:
-            self._ramdisks = {path: (stack, boot_id) for path, (stack, boot_id) in json.load(file).items()}
+            self._ramdisks = {place: (stack, boot_id) for place, (stack, boot_id) in json.load(file).items()}
 
     def scan(self, boots: Iterable[Boot], requests: Iterable[tuple[str, str]]) -> None:
         """Take in all reports that lie there and all requests (path, file name) that nginx answered."""
         asked = {path for path, name in requests if name == SCRIPT}
         for boot in boots:
             waiting = [
-                (entry, name) for entry in boot.entries for name in _reports(serve.reports(self._state_dir, entry.path))
+                (entry, name)
+                for entry in boot.entries
+                for name in _reports(serve.reports(self._state_dir, entry.place))
             ]
             booting = [entry for entry in boot.entries if entry.path in asked]
             if not (waiting or booting):
@@ -87,7 +89,7 @@ class Intake:
             self._stage(state, boot, entry, Stage.PXE)
 
     def _file(self, state: State, boot: Boot, entry: BootEntry, name: str) -> None:
-        path = os.path.join(serve.reports(self._state_dir, entry.path), name)
+        path = os.path.join(serve.reports(self._state_dir, entry.place), name)
         try:
             report = check(load(path), name, plan=boot.lease.plan, server=entry.server, token_sha256=entry.token_sha256)
         except (ReportError, OSError) as error:
@@ -108,12 +110,12 @@ class Intake:
         if stage.is_booted:
             return
         if report.stage == "ramdisk":
-            self._ramdisks[entry.path] = (boot.lease.stack, report.boot_id)
+            self._ramdisks[entry.place] = (boot.lease.stack, report.boot_id)
             self._save()
             state.set_facts(entry.node, {"disks": details["disks"]})
             self._stage(state, boot, entry, Stage.RAMDISK)
         elif report.stage == "writing":
-            if serve.switched(self._state_dir, entry.path):
+            if serve.switched(self._state_dir, entry.place):
                 return
             if stage is Stage.WRITING:
                 self._event(boot, entry, Stage.WRITING, **details)
@@ -123,7 +125,7 @@ class Intake:
             addresses = _addresses(state, boot.lease.stack, entry)
             serve.pin(self._state_dir, boot.lease.stack, addresses, details["ssh_host_key"])
             self._stage(state, boot, entry, Stage.WRITTEN, host_key=details["ssh_host_key"])
-            serve.switch(self._state_dir, entry.path)
+            serve.switch(self._state_dir, entry.place)
         elif report.stage == "failed":
             self._stage(state, boot, entry, Stage.FAILED, cause=details["cause"])
         else:
@@ -131,7 +133,7 @@ class Intake:
 
     def _booted(self, state: State, boot: Boot, entry: BootEntry, report: Report) -> None:
         built = report.details["build_id"]
-        if self._ramdisks.get(entry.path, ("", ""))[1] == report.boot_id:
+        if self._ramdisks.get(entry.place, ("", ""))[1] == report.boot_id:
             self._log(f"{entry.node}: reports booted from the ramdisk; not believed")
         elif built != entry.build_id:
             cause = f"the system that booted has build id {built}, the plan's image has {entry.build_id}"
@@ -144,11 +146,11 @@ class Intake:
         stages = [Stage(records[entry.server].stage) for entry in boot.entries if entry.server in records]
         if len(stages) < len(boot.entries) or not all(stage.is_booted for stage in stages):
             return
-        # Servers that an earlier run has booted are no longer in the run file; their paths go with the last one.
-        booted_before = [path for path, (stack, _boot_id) in self._ramdisks.items() if stack == boot.lease.stack]
-        for path in {*booted_before, *(entry.path for entry in boot.entries)}:
-            serve.remove(self._state_dir, path)
-            self._ramdisks.pop(path, None)
+        # Servers that an earlier run has booted are no longer in the run file; their places go with the last one.
+        booted_before = [place for place, (stack, _boot_id) in self._ramdisks.items() if stack == boot.lease.stack]
+        for place in {*booted_before, *(entry.place for entry in boot.entries)}:
+            serve.remove(self._state_dir, place)
+            self._ramdisks.pop(place, None)
         self._save()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(self._state_dir, "run", f"{boot.lease.stack}.boot.json"))

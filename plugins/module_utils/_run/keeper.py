@@ -105,7 +105,10 @@ class Keeper:
                 self._fault(str(error))
                 continue
             for entry in boot.entries:
-                _report_folder(serve.reports(self.state_dir, entry.path))
+                folder = serve.reports(self.state_dir, entry.place)
+                if not os.path.isdir(folder):
+                    serve.passage(os.path.dirname(folder))
+                    _report_folder(folder)
             yield boot
 
     def _write_hosts(self, boots: list[Boot]) -> bool:
@@ -196,9 +199,9 @@ def _mount(state_dir: str) -> None:
     for name in ("serve", "reports"):
         source, target = os.path.join(state_dir, name), os.path.join(config.MOUNT_POINT, name)
         for path in (source, target):
-            os.makedirs(path, exist_ok=True)
-            os.chmod(path, 0o755)
+            serve.passage(path)
         subprocess.run(["mount", "--bind", source, target], check=True)
+    serve.remove_unaddressed(state_dir)
     for path in (os.path.join(config.MOUNT_POINT, "temporary"), os.path.join(state_dir, "reports", ".body")):
         _report_folder(path)
 

@@ -11,33 +11,40 @@ import shutil
 from collections.abc import Iterable
 
 from .._boot.ipxe import disk_script
+from .._boot.model import HASH
 
 GO = "go"
 _DEPLOY_FILES = ("deploy.json", "manifest.json", "disk.zst", "kernel", "ramdisk")
 
 
-def folder(state_dir: str, path: str) -> str:
-    """The folder that a node fetches from."""
-    return os.path.join(state_dir, "serve", path)
+def folder(state_dir: str, place: str) -> str:
+    """The folder that a node fetches from. place: the node's, ``<address>/<path>``."""
+    return os.path.join(state_dir, "serve", place)
 
 
-def reports(state_dir: str, path: str) -> str:
+def reports(state_dir: str, place: str) -> str:
     """The folder that a node's reports arrive in."""
-    return os.path.join(state_dir, "reports", path)
+    return os.path.join(state_dir, "reports", place)
 
 
-def switched(state_dir: str, path: str) -> bool:
+def passage(path: str) -> None:
+    """Make a folder that nginx's workers may go through, whatever this process' umask is."""
+    os.makedirs(path, exist_ok=True)
+    os.chmod(path, 0o755)
+
+
+def switched(state_dir: str, place: str) -> bool:
     """True when the node was told to go on to its disk."""
-    return os.path.exists(os.path.join(folder(state_dir, path), GO))
+    return os.path.exists(os.path.join(folder(state_dir, place), GO))
 
 
-def switch(state_dir: str, path: str) -> None:
-    """Nothing under this path writes a disk any more; then the ramdisk may restart.
+def switch(state_dir: str, place: str) -> None:
+    """Nothing at this place writes a disk any more; then the ramdisk may restart.
 
     Order matters: the deploy document goes first, ``go`` comes last, so that a stop in between never leaves a node
     that restarts into a second write.
     """
-    served = folder(state_dir, path)
+    served = folder(state_dir, place)
     for name in _DEPLOY_FILES[:1]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(served, name))
@@ -48,10 +55,20 @@ def switch(state_dir: str, path: str) -> None:
     write_file(os.path.join(served, GO), "go\n", 0o644)
 
 
-def remove(state_dir: str, path: str) -> None:
-    """Take a node's path away."""
-    for name in (folder(state_dir, path), reports(state_dir, path)):
+def remove(state_dir: str, place: str) -> None:
+    """Take a node's place away, and the folder of its address when that was the last one."""
+    for name in (folder(state_dir, place), reports(state_dir, place)):
         shutil.rmtree(name, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(name))
+
+
+def remove_unaddressed(state_dir: str) -> None:
+    """Take away what an earlier version laid out without an address: nobody can fetch it any more."""
+    for tree in (folder(state_dir, ""), reports(state_dir, "")):
+        for name in os.listdir(tree):
+            if HASH.fullmatch(name):
+                shutil.rmtree(os.path.join(tree, name), ignore_errors=True)
 
 
 def pin(state_dir: str, stack: str, addresses: Iterable[str], host_key: str) -> None:

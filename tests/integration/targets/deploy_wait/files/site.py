@@ -26,8 +26,8 @@ for number in (0, 1):
         "build_id": "d" * 32,
         "switched": False,
     }
-    served = state / "serve" / (f"{number}" * 64)
-    served.mkdir(mode=0o755)
+    served = state / "serve" / address / (f"{number}" * 64)
+    served.mkdir(mode=0o755, parents=True)
     (served / "boot.ipxe").write_text("#!ipxe\n")
     (served / "boot.ipxe").chmod(0o644)
 with State.open(str(state)) as store:

@@ -116,7 +116,7 @@ class Setting:
         return network_boot.boot_servers(request, self.plan, everyone, chosen, accesses, KEY, PUBLIC)
 
     def folder(self, node: str) -> Path:
-        return self.root / "serve" / paths.node_path(KEY, node, PLAN)
+        return self.root / "serve" / f"10.1.2.1{node[1]}" / paths.node_path(KEY, node, PLAN)
 
     def run_file(self) -> dict[str, Any]:
         _plan, entries = parse_run_file(json.loads((self.root / "run" / "cloud.boot.json").read_text()))
@@ -260,6 +260,25 @@ def test_an_unreadable_store_file_is_copied(setting: Setting) -> None:
     assert not os.path.samefile(served, image.path("stored"))
     assert stat.S_IMODE(served.stat().st_mode) == 0o644
     assert not setting.run()["changed"]
+
+
+def test_a_folder_is_passable_whatever_the_umask(setting: Setting) -> None:
+    before = os.umask(0o077)
+    try:
+        setting.run()
+    finally:
+        os.umask(before)
+    folder = setting.folder("n1")
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent, folder.parent.parent)] == [0o755] * 3
+    assert sorted(os.listdir(setting.root / "serve")) == ["10.1.2.11", "10.1.2.12"]
+
+
+def test_a_server_that_cannot_be_served_is_named(setting: Setting) -> None:
+    setting.plan["networks"]["storage"] = {"cidr": "172.16.0.0/24"}
+    setting.plan["servers"]["Group.2.Server"]["networks"] = {"storage": ["172.16.0.5"]}
+    with pytest.raises(ProvisionError, match=r"n2.*server-2 has no address on the provisioning network.*10\.1\.2\.1"):
+        setting.run()
+    assert not (setting.root / "serve").exists()
 
 
 def test_unknown_servers_and_nodes_are_named(setting: Setting) -> None:

@@ -19,6 +19,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import 
 
 PLAN, BUILD, KEY = "a" * 64, "d" * 32, "ssh-ed25519 " + "A" * 68
 PATHS = {"s0": "0" * 64, "s1": "1" * 64}
+PLACES = {"s0": f"10.0.0.10/{PATHS['s0']}", "s1": f"10.0.0.11/{PATHS['s1']}"}
 TOKENS = {"s0": "e" * 64, "s1": "f" * 64}
 
 
@@ -55,7 +56,7 @@ class Site:
             for name in PATHS
         }
         (state / "run" / "cloud.boot.json").write_text(json.dumps({"plan": PLAN, "servers": entries}))
-        for name in PATHS.values():
+        for name in PLACES.values():
             (state / "reports" / name).mkdir(parents=True)
             (state / "serve" / name).mkdir(parents=True)
             (state / "serve" / name / "deploy.json").touch()
@@ -64,7 +65,7 @@ class Site:
     def report(self, server: str, stage: str, boot: str = "ramdisk", **fields: Any) -> None:
         self.number += 1
         common = {"token": TOKENS[server], "plan": PLAN, "server": server, "boot_id": boot, "number": self.number}
-        file = self.path / "reports" / PATHS[server] / f"{boot}-{self.number}.json"
+        file = self.path / "reports" / PLACES[server] / f"{boot}-{self.number}.json"
         file.write_text(json.dumps({**common, "stage": stage, **fields}))
 
     def scan(self, *asked: str) -> dict[str, str]:
@@ -76,7 +77,7 @@ class Site:
         return [json.loads(line) for line in events.read(self.dir, 0)[0].splitlines()]
 
     def waiting(self) -> list[Path]:
-        return list((self.path / "reports").glob("*/*"))
+        return list((self.path / "reports").glob("*/*/*"))
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_the_way_of_a_server(site: Site) -> None:
     assert site.scan()["s0"] == "writing"
     site.report("s0", "written", ssh_host_key=KEY)
     assert site.scan("s0")["s0"] == "written", "the boot of the disk goes through boot.ipxe as well"
-    assert sorted(os.listdir(site.path / "serve" / PATHS["s0"])) == ["boot.ipxe", "go"]
+    assert sorted(os.listdir(site.path / "serve" / PLACES["s0"])) == ["boot.ipxe", "go"]
     assert (site.path / "secrets/cloud/known_hosts").read_text() == f"10.0.0.10 {KEY}\n172.16.0.10 {KEY}\n"
     site.report("s0", "booted", boot="disk", build_id=BUILD)
     assert site.scan()["s0"] == "booted"
@@ -108,7 +109,7 @@ def test_the_way_of_a_server(site: Site) -> None:
 
 def test_a_complete_plan_is_no_longer_served(site: Site) -> None:
     for server in PATHS:
-        assert (site.path / "serve" / PATHS[server]).exists()
+        assert (site.path / "serve" / PLACES[server]).exists()
         site.report(server, "booted", boot="disk", build_id=BUILD)
         site.scan()
     assert list((site.path / "serve").iterdir()) == []
@@ -164,7 +165,7 @@ def test_a_failure_has_its_cause(site: Site) -> None:
 
 @pytest.mark.parametrize("content", ["", "[]", json.dumps({"token": "guess", "stage": "booted"})])
 def test_what_cannot_be_used_is_said_once_and_removed(site: Site, content: str) -> None:
-    (site.path / "reports" / PATHS["s0"] / "boot-1.json").write_text(content)
+    (site.path / "reports" / PLACES["s0"] / "boot-1.json").write_text(content)
     site.report("s1", "ramdisk", disks=[])
     assert site.scan() == {"s0": "reserved", "s1": "ramdisk"}
     assert site.waiting() == []
@@ -174,7 +175,7 @@ def test_what_cannot_be_used_is_said_once_and_removed(site: Site, content: str) 
 def test_a_token_of_another_node_proves_nothing(site: Site) -> None:
     site.report("s0", "booted", boot="disk", build_id=BUILD)
     (file,) = site.waiting()
-    file.rename(site.path / "reports" / PATHS["s1"] / file.name)
+    file.rename(site.path / "reports" / PLACES["s1"] / file.name)
     assert site.scan() == {"s0": "reserved", "s1": "reserved"}
 
 

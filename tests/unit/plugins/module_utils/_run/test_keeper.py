@@ -13,8 +13,6 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +50,9 @@ class Site:
     def __init__(self, state: Path, interface: str, address: str) -> None:
         self.dir, self.path, self.interface, self.address = os.fspath(state), state, interface, address
         self.url = f"http://{address}:8088/{PATH}"
+        self.number = interface.removeprefix("tclt")
+        self.node, self.stranger = f"{address[:-1]}10", f"{address[:-1]}77"
+        self.place = f"{self.node}/{PATH}"
         variables = {
             "deployment_cloud_state_dir": self.dir,
             "deployment_cloud_provisioning_interface": interface,
@@ -62,23 +63,23 @@ class Site:
         }
         environment = jinja2.Environment(undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(TEMPLATES))
         environment.filters["bool"] = bool
-        for name in ("etc", "run", f"serve/{PATH}"):
+        for name in ("etc", "run", f"serve/{self.place}"):
             (state / name).mkdir(parents=True)
         state.chmod(0o700)
         for name in ("dnsmasq.conf", "nginx.conf"):
             text = environment.get_template(f"{name}.j2").render(variables, ansible_managed="by a test")
             (state / "etc" / name).write_text(text)
         for name in ("boot.ipxe", "disk.zst", "deploy.json"):
-            (state / "serve" / PATH / name).write_text(name)
-            (state / "serve" / PATH / name).chmod(0o644)
-        server = {"name": "s0", "node": "n0", "action": "create", "networks": {"ctlplane": [f"{address[:-1]}10"]}}
+            (state / "serve" / self.place / name).write_text(name)
+            (state / "serve" / self.place / name).chmod(0o644)
+        server = {"name": "s0", "node": "n0", "action": "create", "networks": {"ctlplane": [self.node]}}
         with State.open(self.dir) as store:
             store.register({"n0": {}})
             store.store_plan({"stack": "cloud", "serial": 1, "hash": PLAN, "servers": {"Server": server}}, 0, [])
         entry = {
             "node": "n0",
             "mac": MAC,
-            "address": f"{address[:-1]}10",
+            "address": self.node,
             "path": PATH,
             "token_sha256": hashlib.sha256(TOKEN.encode()).hexdigest(),
             "build_id": BUILD,
@@ -90,13 +91,17 @@ class Site:
         lease.acquire(self.dir, "cloud", PLAN, "a test", run_id, True)
         launch.start(self.dir)
 
-    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> int:
-        asked = urllib.request.Request(f"{self.url}{path}", data=body, method=method, headers=headers)
-        try:
-            with urllib.request.urlopen(asked, timeout=10) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
+    def inside(self, *command: str, body: bytes | None = None) -> bytes:
+        """Run a command on the machines' side of the wire."""
+        command = ("ip", "netns", "exec", f"tcl-test-{self.number}", *command)
+        return subprocess.run(command, check=True, capture_output=True, input=body).stdout
+
+    def request(self, method: str, path: str, body: bytes = b"", *, by: str = "", part: str = "") -> int:
+        """Status of a request. by: the address that asks, the node's by default. part: bytes of the file."""
+        curl = ["curl", "-s", "--path-as-is", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}", "-X", method]
+        curl += ["--interface", by or self.node, *(["-r", part] if part else [])]
+        curl += ["--data-binary", "@-", "-H", "Expect:"] if body else []
+        return int(self.inside(*curl, f"{self.url}{path}", body=body))
 
     def report(self, number: int, stage: str, **fields: Any) -> int:
         body = {"token": TOKEN, "plan": PLAN, "server": "s0", "boot_id": "boot", "number": number, "stage": stage}
@@ -127,6 +132,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
         run("ip", "link", "add", interface, "type", "veth", "peer", "name", peer, "netns", namespace)
         run("ip", "address", "add", f"198.18.{number}.1/24", "dev", interface)
         run("ip", "link", "set", interface, "up")
+        for host in (10, 77):
+            run("ip", "-n", namespace, "address", "add", f"198.18.{number}.{host}/24", "dev", peer)
         run("ip", "-n", namespace, "link", "set", peer, "up")
         site = Site(tmp_path / "state", interface, f"198.18.{number}.1")
         yield site
@@ -139,8 +146,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def dhcp(site: Site, mac: str) -> dict[str, str]:
     """What an iPXE client with this MAC address gets; empty when nobody answers."""
-    number = site.interface[4:]
-    peer, namespace = f"tclp{number}", f"tcl-test-{number}"
+    peer, namespace = f"tclp{site.number}", f"tcl-test-{site.number}"
     run("ip", "-n", namespace, "link", "set", peer, "down")
     run("ip", "-n", namespace, "link", "set", peer, "address", mac)
     run("ip", "-n", namespace, "link", "set", peer, "up")
@@ -176,7 +182,7 @@ def test_http_from_the_first_file_to_booted(site: Site) -> None:
     site.start()
     assert site.request("GET", "/boot.ipxe") == 200
     until(lambda: site.stage() == "pxe")
-    assert site.request("GET", "/disk.zst", Range="bytes=0-3") == 206
+    assert site.request("GET", "/disk.zst", part="0-3") == 206
     assert [site.request("GET", path) for path in ("/", "", "/../", "/report/", "/report/boot-1.json")] == [
         404, 404, 404, 404, 403
     ]  # fmt: skip
@@ -190,6 +196,20 @@ def test_http_from_the_first_file_to_booted(site: Site) -> None:
     assert [site.request("GET", path) for path in ("/deploy.json", "/disk.zst", "/boot.ipxe")] == [404, 404, 200]
     site.report(3, "failed", cause="gone wrong")
     until(lambda: site.stage() == "failed")
+
+
+def test_a_node_s_files_are_served_to_its_own_address_only(site: Site) -> None:
+    (site.path / "serve" / PATH).mkdir()
+    site.start()
+    for part in ("", "0-3"):
+        assert site.request("GET", "/boot.ipxe", by=site.stranger, part=part) == 404
+    assert site.request("PUT", "/report/boot-1.json", b"{}", by=site.stranger) == 404
+    assert not (site.path / "reports" / site.stranger).exists()
+    assert "boot-1.json" not in (site.path / "run" / "keeper.log").read_text()
+    assert site.request("GET", "/boot.ipxe", part="0-3") == 206
+    assert site.request("PUT", "/report/boot-1.json", b"{}") == 201
+    until(lambda: "n0: the report boot-1.json is not used" in (site.path / "run" / "keeper.log").read_text())
+    assert not (site.path / "serve" / PATH).exists(), "what an earlier version laid out"
 
 
 def test_a_crashed_service_comes_back_and_all_end_with_the_lease(site: Site) -> None:

@@ -13,22 +13,23 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._errors import Tripl
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import config, serve, service
 
 PATH = "b" * 64
+PLACE = f"10.0.0.10/{PATH}"
 KEY = "ssh-ed25519 " + "A" * 68
 
 
 def test_switch_leaves_nothing_that_writes(tmp_path: Path) -> None:
-    state, served = os.fspath(tmp_path), tmp_path / "serve" / PATH
+    state, served = os.fspath(tmp_path), tmp_path / "serve" / PLACE
     served.mkdir(parents=True)
     image = tmp_path / "disk.zst"
     image.write_text("image")
     os.link(image, served / "disk.zst")
     for name in ("boot.ipxe", "kernel", "ramdisk", "deploy.json", "manifest.json"):
         (served / name).write_text("deploy")
-    assert not serve.switched(state, PATH)
+    assert not serve.switched(state, PLACE)
     for _number in range(2):
-        serve.switch(state, PATH)
+        serve.switch(state, PLACE)
         assert sorted(os.listdir(served)) == ["boot.ipxe", "go"]
-        assert serve.switched(state, PATH)
+        assert serve.switched(state, PLACE)
     assert (served / "boot.ipxe").read_text().startswith("#!ipxe")
     assert "kernel" not in (served / "boot.ipxe").read_text()
     assert all(path.stat().st_mode & 0o777 == 0o644 for path in served.iterdir())
@@ -47,11 +48,24 @@ def test_pin_replaces_the_keys_of_these_addresses_only(tmp_path: Path) -> None:
 
 def test_remove(tmp_path: Path) -> None:
     for name in ("serve", "reports"):
-        (tmp_path / name / PATH).mkdir(parents=True)
-        (tmp_path / name / PATH / "file").touch()
+        for place in (PLACE, f"10.0.0.11/{PATH}", f"10.0.0.11/{'c' * 64}"):
+            (tmp_path / name / place).mkdir(parents=True)
+            (tmp_path / name / place / "file").touch()
     for _number in range(2):
-        serve.remove(os.fspath(tmp_path), PATH)
-    assert [*(tmp_path / "serve").iterdir(), *(tmp_path / "reports").iterdir()] == []
+        serve.remove(os.fspath(tmp_path), PLACE)
+        serve.remove(os.fspath(tmp_path), f"10.0.0.11/{PATH}")
+    for name in ("serve", "reports"):
+        assert [path.name for path in (tmp_path / name).iterdir()] == ["10.0.0.11"]
+        assert [path.name for path in (tmp_path / name / "10.0.0.11").iterdir()] == ["c" * 64]
+
+
+def test_an_earlier_version_s_tree_goes(tmp_path: Path) -> None:
+    for name in ("serve", "reports"):
+        for place in (PATH, PLACE, ".making-1"):
+            (tmp_path / name / place).mkdir(parents=True)
+    serve.remove_unaddressed(os.fspath(tmp_path))
+    for name in ("serve", "reports"):
+        assert sorted(path.name for path in (tmp_path / name).iterdir()) == [".making-1", "10.0.0.10"]
 
 
 @pytest.mark.parametrize(
