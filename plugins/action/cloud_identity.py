@@ -4,8 +4,15 @@
 
 from __future__ import annotations
 
-from ansible_collections.tripleo.cloud.plugins.plugin_utils._batch import BatchAction
+from typing import Any
+
+from ansible_collections.tripleo.cloud.plugins.plugin_utils._batch import PlainAction
 
 
-class ActionModule(BatchAction):
-    """Brings BMC credentials to the module cloud_identity."""
+class ActionModule(PlainAction):
+    """Brings the services privately to the module cloud_identity: a service may have a password."""
+
+    def arguments(self) -> dict[str, Any]:
+        arguments = super().arguments()
+        services = arguments.pop("services", None)
+        return {**arguments, "private_file": self.upload_private({"services": services})} if services else arguments

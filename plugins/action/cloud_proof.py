@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.tripleo.cloud.plugins.plugin_utils._batch import BatchAction
+from ansible_collections.tripleo.cloud.plugins.plugin_utils._batch import PlainAction
 
 
-class ActionModule(BatchAction):
-    """Brings BMC credentials to the module cloud_proof."""
+class ActionModule(PlainAction):
+    """Runs the module cloud_proof, which needs no BMC."""

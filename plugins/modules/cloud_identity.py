@@ -66,6 +66,7 @@ options:
       - Fields are C(type), C(port), C(path), C(admin_path), C(description), and C(user=false) for a service without a
         user of its own. The services of OpenStack have their default ports.
       - Keystone itself is always there and need not be given.
+      - A service's C(password) may be given too; the values travel in a private file, and are shown nowhere.
     type: dict
     default: {}
   timeout:
@@ -199,12 +200,13 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    load_private(module.params["private_file"])
+    private = load_private(module.params["private_file"])
+    given = {**module.params, "services": private.get("services") or module.params["services"]}
     os.umask(0o077)
     if module.check_mode:
-        run(module, lambda: preview(module.params))
+        run(module, lambda: preview(given))
     else:
-        run(module, lambda: identity(module.params, False))
+        run(module, lambda: identity(given, False))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ options:
     default: bookworm
   apt_lines:
     description:
-      - Lines of C(sources.list) with the mirrors to build from.
+      - Lines of C(sources.list) with the mirrors to build from. URLs must hold no password, images keep the lines.
       - Without them the module takes the entries of O(release) from the apt configuration of the host.
     type: list
     elements: str
@@ -169,7 +169,7 @@ import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.tripleo.cloud.plugins.module_utils._image.apt import host_lines
+from ansible_collections.tripleo.cloud.plugins.module_utils._image.apt import host_lines, without_password
 from ansible_collections.tripleo.cloud.plugins.module_utils._image.build import Settings, build_images, plan_jobs
 from ansible_collections.tripleo.cloud.plugins.module_utils._image.bundle import unpack
 from ansible_collections.tripleo.cloud.plugins.module_utils._image.inputs import parse_spec
@@ -213,7 +213,7 @@ def build(module: AnsibleModule) -> dict[str, Any]:
             core_dir=found.core_dir,
             node_agent=found.node_agent,
             release=parameters["release"],
-            apt_lines=tuple(parameters["apt_lines"] or host_lines(parameters["release"])),
+            apt_lines=without_password(parameters["apt_lines"] or host_lines(parameters["release"])),
             refresh=parameters["refresh"],
         )
         store = ImageStore(settings.state_dir)

@@ -11,6 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
+from ansible_collections.tripleo.cloud.plugins.module_utils._heat.source import without_text
 from ansible_collections.tripleo.cloud.plugins.module_utils._plan.nodes import Node, parse_nodes
 
 
@@ -45,7 +46,7 @@ class BatchAction(ActionBase):
         except AnsibleError as error:
             # Ansible's own report would show lines of the file, which holds passwords.
             line = getattr(error.obj, "line_num", None)
-            raise AnsibleActionFail(f"{path}{f':{line}' if line else ''}: {error.message}") from None
+            raise AnsibleActionFail(f"{path}{f':{line}' if line else ''}: {without_text(error.message)}") from None
         try:
             return parse_nodes(content, source=path)
         except TripleoError as error:
@@ -65,14 +66,11 @@ class BatchAction(ActionBase):
         return path
 
 
-class PlainAction(ActionBase):
-    """For modules of the group that need neither nodes nor private file: the common default is dropped."""
-
-    TRANSFERS_FILES = False
-    _supports_check_mode = True
+class PlainAction(BatchAction):
+    """For modules of the group that need no nodes: the common default is dropped."""
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = super().run(tmp, task_vars)
+        result: dict[str, Any] = ActionBase.run(self, tmp, task_vars)
         result.update(self._execute_module(module_args=self.arguments(), task_vars=task_vars or {}))
         return result
 

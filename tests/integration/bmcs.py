@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two BMCs of the rack without machines, for 120 seconds or until a file is there.
 
-Arguments: the file, and the first three numbers of their addresses, such as 127.78.0; they listen on port 6623.
+Arguments: the file, the first three numbers of their addresses, such as 127.78.0, and, where they shall have another
+password, a file with it; they listen on port 6623.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ class Machines:
 
 async def main() -> None:
     machines: Any = Machines()
+    password = Path(sys.argv[3]).read_text() if len(sys.argv) > 3 else "open-sesame"
     for number in (1, 2):
-        config = {"uuid": str(uuid.uuid4()), "username": "admin", "password": "open-sesame", "port": 6623,
+        config = {"uuid": str(uuid.uuid4()), "username": "admin", "password": password, "port": 6623,
                   "address": f"{sys.argv[2]}.{number}", "mac": f"52:54:00:00:00:0{number}"}  # fmt: skip
         await Bmc(machines, f"n{number}", config).listen()
     for _count in range(1200):

@@ -49,11 +49,13 @@ def read_clouds(path: str, cloud: str) -> dict[str, Any]:
         with open(path, encoding="utf-8") as stream:
             entry: dict[str, Any] = yaml.safe_load(stream)["clouds"][cloud]
     except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
+        # PyYAML's own words quote lines of the file, which holds a password.
+        cause = error.strerror if isinstance(error, OSError) else "it is damaged, or made for another stack"
         raise CloudError(
-            f"{path} has no cloud {cloud}: {error}",
+            f"{path} has no cloud {cloud}: {cause}",
             operation="read clouds.yaml",
             next_step="Run the playbook tripleo.cloud.initialize.",
-        ) from error
+        ) from None
     return entry
 
 

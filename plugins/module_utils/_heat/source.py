@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .errors import HeatError
@@ -45,9 +46,9 @@ def load(text: str, name: str) -> Any:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise HeatError([f"{name}:{line}: {error.problem or error.context}"]) from error
+        raise HeatError([f"{name}:{line}: {without_text(error.problem or error.context or "is no YAML")}"]) from None
     except (yaml.YAMLError, RecursionError) as error:
-        raise HeatError([f"{name}: is no YAML: {error}"]) from error
+        raise HeatError([f"{name}: is no YAML: {type(error).__name__}"]) from None
     if root is None:
         return None
     builder = _Builder(name)
@@ -56,6 +57,11 @@ def load(text: str, name: str) -> Any:
     if builder.faults:
         raise HeatError(builder.faults)
     return built
+
+
+def without_text(problem: str) -> str:
+    """PyYAML's words on a fault without what they quote of the document: ``password: !mine`` is a tag to it."""
+    return re.sub(r"\b(alias|anchor|handle|tag) ['\"].*", r"\1", problem)
 
 
 class _Builder:
@@ -93,7 +99,8 @@ class _Builder:
         try:
             return self._constructor.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
-            self.faults.append(f"{self.name}:{node.start_mark.line + 1}: {getattr(error, 'problem', error)}")
+            problem = getattr(error, "problem", "") or f"its value does not fit the tag {node.tag.rpartition(':')[2]}"
+            self.faults.append(f"{self.name}:{node.start_mark.line + 1}: {without_text(problem)}")
             return None
 
     def _mapping(self, node: Any) -> Map:

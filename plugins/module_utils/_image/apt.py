@@ -93,6 +93,19 @@ def of_release(sources: Iterable[Source], release: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def without_password(lines: Iterable[str]) -> tuple[str, ...]:
+    """The same lines; raises ImageError for one with a password, which every image built from it would hold."""
+    checked = tuple(lines)
+    for number, line in enumerate(checked, 1):
+        if re.search(r"://[^/\s]*@", line):
+            raise ImageError(
+                f"the archive of apt line {number} has a user name or a password in its URL",
+                operation="build images",
+                next_step="Put a mirror that needs none before the archive: the line is kept in images and logs.",
+            )
+    return checked
+
+
 def host_lines(release: str, root: str = "/etc/apt") -> tuple[str, ...]:
     """The host's mirrors of a release; raises ImageError when it has none.
 

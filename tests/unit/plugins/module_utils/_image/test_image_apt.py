@@ -81,3 +81,12 @@ def test_a_host_of_another_release_is_told_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "sources.list").write_text("deb http://a.example/debian trixie main\n")
     with pytest.raises(ImageError, match=r"no Debian archive of bookworm.*tripleo_apt_lines"):
         apt.host_lines("bookworm", str(tmp_path))
+
+
+@pytest.mark.parametrize("url", ["https://me:secret@mirror.example/debian", "https://token@mirror.example/debian"])
+def test_a_password_in_an_archive_is_refused_and_not_quoted(url: str) -> None:
+    good = "deb https://mirror.example/debian bookworm main"
+    assert apt.without_password([good]) == (good,)
+    with pytest.raises(ImageError, match="apt line 2") as error:
+        apt.without_password([good, f"deb {url} bookworm main"])
+    assert "@" not in str(error.value)
