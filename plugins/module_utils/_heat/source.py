@@ -46,7 +46,7 @@ def load(text: str, name: str) -> Any:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise HeatError([f"{name}:{line}: {without_text(error.problem or error.context or "is no YAML")}"]) from None
+        raise HeatError([f"{name}:{line}: {without_text(error.problem or error.context or 'is no YAML')}"]) from None
     except (yaml.YAMLError, RecursionError) as error:
         raise HeatError([f"{name}: is no YAML: {type(error).__name__}"]) from None
     if root is None:
