@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the tripleo.cloud authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The main job, whole, in its order: each test takes the cloud one step on, a failed step fails the later ones."""
+"""The main job, whole, in its order: each test takes the cloud one step on, a failed step fails the later ones.
+
+The Deployment cloud is another machine, reached by SSH.
+"""
 
 from __future__ import annotations
 
@@ -14,41 +17,60 @@ from pathlib import Path
 
 import openstack
 import pytest
-from whole_run import ROOT, STACK, WholeRun
+from remote_run import STATE_DIR, RemoteRun
+from whole_run import ROOT, STACK
 
 pytestmark = pytest.mark.rack
 CONTROLLER = f"{STACK}-controller-0"
 
 
 @pytest.fixture(scope="module")
-def run() -> Iterator[WholeRun]:
-    whole = WholeRun(ROOT / ".cache" / "whole-run")
-    whole.play("rack_down")
-    whole.must_play("rack_up")
-    yield whole
-    whole.must_play("rack_down")
+def run() -> Iterator[RemoteRun]:
+    whole = RemoteRun(ROOT / ".cache" / "whole-run")
+    whole.start_machine()
+    try:
+        whole.play("rack_down")
+        whole.must_play("rack_up")
+        yield whole
+        whole.must_play("rack_down")
+    finally:
+        whole.close()
 
 
-def ours(run: WholeRun) -> list[str]:
-    """Command lines of boot services and keepers that belong to this run's state folder."""
-    lines = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if os.fspath(run.state) in words and any(name in words for name in ("dnsmasq", "nginx", "_run")):
-            lines.append(words)
-    return lines
+def ours(run: RemoteRun) -> list[str]:
+    """Command lines of boot services and keepers on the Deployment cloud."""
+    return [line for line in run.machine.processes().values() if STATE_DIR in line or "dnsmasq" in line]
 
 
-def test_prepare_builds_images_and_registers_the_hardware(run: WholeRun) -> None:
+def test_prepare_builds_images_and_registers_the_hardware(run: RemoteRun) -> None:
     run.must_play("prepare")
     again = run.must_play("prepare")
     assert again.changed == 0, again.output[-4000:]
 
 
-def test_the_preview_is_what_the_deployment_stores(run: WholeRun) -> None:
+def test_systemd_keeps_the_keeper(run: RemoteRun) -> None:
+    units = "systemctl list-units --all --plain --no-legend tripleo-cloud-keeper-*"
+    hold = {"state_dir": STATE_DIR, "stack": "held", "plan": "a" * 64}
+    run.module("boot_services", {**hold, "run_id": "first"})
+    unit = run.machine.run(units).stdout.split()[0]
+    in_unit = run.machine.run(f"systemctl show --value -p ControlGroup {unit}").stdout.strip()
+    served = {pid: line for pid, line in run.machine.processes().items() if "dnsmasq" in line or "nginx" in line}
+    assert len(served) >= 3, served
+    assert all(in_unit in Path(f"/proc/{pid}/cgroup").read_text() for pid in served)
+
+    run.machine.run(f"systemctl kill --kill-who=main --signal=KILL {unit}")
+    deadline = time.monotonic() + 20
+    while ours(run) or run.machine.run(units).stdout:
+        assert time.monotonic() < deadline, ours(run)
+        time.sleep(0.2)
+
+    run.module("boot_services", {**hold, "run_id": "first"})
+    assert run.machine.run(units).stdout.split()[0] == unit
+    run.module("boot_services", {**hold, "run_id": "first", "state": "stopped"})
+    assert ours(run) == [] and run.machine.run(units).stdout == ""
+
+
+def test_the_preview_is_what_the_deployment_stores(run: RemoteRun) -> None:
     before = {path for path in run.state.rglob("*") if path.is_file() and "sqlite" not in path.name}
     preview = run.must_play("deploy", "--check", "--diff")
     assert {path for path in run.state.rglob("*") if path.is_file() and "sqlite" not in path.name} == before
@@ -62,13 +84,15 @@ def test_the_preview_is_what_the_deployment_stores(run: WholeRun) -> None:
     assert ours(run) == []
 
 
-def test_setup_makes_every_server_healthy(run: WholeRun) -> None:
-    run.must_play("setup")
+def test_setup_makes_every_server_healthy(run: RemoteRun) -> None:
+    run.must_play_as_awx("setup")
     assert "inet " + control_vip(run) in run.ssh(CONTROLLER, "ip -4 address")
 
 
-def test_initialize_makes_a_cloud_that_answers(run: WholeRun) -> None:
+def test_initialize_makes_a_cloud_that_answers(run: RemoteRun) -> None:
     run.must_play("initialize")
+    # The inventory's folder cannot be written to.
+    assert (run.home / f"{STACK}-clouds.yaml").stat().st_mode & 0o777 == 0o600
     cloud = connect(run)
     assert cloud.auth_token
     assert {service.type for service in cloud.identity.services()} >= {"identity", "image"}
@@ -80,15 +104,15 @@ def test_initialize_makes_a_cloud_that_answers(run: WholeRun) -> None:
         cloud.delete_image(image.id)
 
 
-def test_a_second_run_changes_nothing(run: WholeRun) -> None:
+def test_a_second_run_changes_nothing(run: RemoteRun) -> None:
     events = [run.ipmitool(node, "sel", "elist") for node in run.nodes()]
-    again = run.must_play("site")
+    again = run.must_play_as_awx("site")
     assert again.changed == 0, again.output[-6000:]
     assert [run.ipmitool(node, "sel", "elist") for node in run.nodes()] == events
     assert ours(run) == []
 
 
-def test_what_an_operator_altered_comes_back(run: WholeRun) -> None:
+def test_what_an_operator_altered_comes_back(run: RemoteRun) -> None:
     run.ssh(CONTROLLER, "echo '# by hand' >> /etc/glance/glance-api.conf")
     cloud = connect(run)
     endpoint = next(e for e in cloud.identity.endpoints() if ":9292" in e.url and e.interface == "admin")
@@ -102,7 +126,7 @@ def test_what_an_operator_altered_comes_back(run: WholeRun) -> None:
     assert "192.0.2.99" not in [e.url for e in connect(run).identity.endpoints()]
 
 
-def test_another_database_password_changes_file_and_account_and_nothing_else(run: WholeRun) -> None:
+def test_another_database_password_changes_file_and_account_and_nothing_else(run: RemoteRun) -> None:
     events = [run.ipmitool(node, "sel", "elist") for node in run.nodes()]
     given = ["-e", json.dumps({"tripleo_parameters": {"MysqlRootPassword": "Heifs23jk3"}})]
     run.must_play("deploy", *given)
@@ -116,7 +140,7 @@ def test_another_database_password_changes_file_and_account_and_nothing_else(run
     assert run.must_play("setup", *given).changed == 0
 
 
-def test_no_secret_is_where_others_can_read_it(run: WholeRun) -> None:
+def test_no_secret_is_where_others_can_read_it(run: RemoteRun) -> None:
     secrets = run.secret_values()
     assert len(secrets) >= 6
     places = [run.log, *(run.state / name for name in ("plans", "documents", "events.jsonl", "run", "serve", "log"))]
@@ -128,7 +152,7 @@ def test_no_secret_is_where_others_can_read_it(run: WholeRun) -> None:
             assert not found or (path.stat().st_mode & 0o077 == 0 and "rack" in path.parts), f"{path} holds a secret"
 
 
-def test_the_nodes_stand_alone(run: WholeRun) -> None:
+def test_the_nodes_stand_alone(run: RemoteRun) -> None:
     for node in run.nodes():
         run.ipmitool(node, "chassis", "bootdev", "pxe", "options=persistent")
         run.ipmitool(node, "chassis", "power", "reset")
@@ -143,20 +167,19 @@ def test_the_nodes_stand_alone(run: WholeRun) -> None:
             time.sleep(5)
 
 
-def test_rack_down_leaves_nothing(run: WholeRun) -> None:
+def test_rack_down_leaves_nothing(run: RemoteRun) -> None:
     run.must_play("rack_down")
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert os.fspath(run.folder) not in "\n".join(line for line in listed.splitlines() if "pytest" not in line)
+    assert os.fspath(run.folder / ".work") not in listed
 
 
-def control_vip(run: WholeRun) -> str:
+def control_vip(run: RemoteRun) -> str:
     address: str = run.plan()["ports"]["ControlVip"]["address"]
     return address
 
 
-def connect(run: WholeRun) -> openstack.connection.Connection:
+def connect(run: RemoteRun) -> openstack.connection.Connection:
     """A connection by the clouds.yaml that the run wrote for the operator."""
-    path = run.inventory.parent / "clouds.yaml"
-    assert path.stat().st_mode & 0o777 == 0o600
+    path = run.home / f"{STACK}-clouds.yaml"
     config = openstack.config.OpenStackConfig(config_files=[os.fspath(path)], vendor_files=[], secure_files=[])
     return openstack.connection.Connection(config=config.get_one(STACK))

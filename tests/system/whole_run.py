@@ -82,19 +82,24 @@ class WholeRun:
         log = self.log / f"{'-'.join(words)}-{len(list(self.log.iterdir()))}.txt"
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                [BIN / "ansible-playbook", "-i", self.inventory, f"tripleo.cloud.{playbook}", *arguments],
+                self.command(playbook, *arguments),
                 cwd=ROOT,
-                env={
-                    **os.environ,
-                    "PATH": f"{BIN}:{os.environ['PATH']}",
-                    "ANSIBLE_CONFIG": os.fspath(ROOT / "ansible.cfg"),
-                },
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         return Running(process, log)
+
+    def command(self, playbook: str, *arguments: str) -> list[str]:
+        """The command line that runs a playbook."""
+        return [f"{BIN}/ansible-playbook", "-i", os.fspath(self.inventory), f"tripleo.cloud.{playbook}", *arguments]
+
+    def environment(self) -> dict[str, str]:
+        """What the command line finds in its environment."""
+        found = {"PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_CONFIG": os.fspath(ROOT / "ansible.cfg")}
+        return {**os.environ, **found}
 
     @property
     def rack(self) -> Rack:
