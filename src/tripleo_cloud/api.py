@@ -22,7 +22,17 @@ from ansible_runner.interface import run as run_playbook
 
 from tripleo_cloud.events import Event, Kind, Summary
 
-PHASES = ("prepare", "deploy", "setup", "initialize")
+# The steps of each phase, in their order: the tags of its playbook.
+STEPS = {
+    "prepare": ("deployment_cloud", "images", "register"),
+    "deploy": ("plan", "boot"),
+    "setup": ("push",),
+    "initialize": ("identity", "clouds", "prove"),
+}
+PHASES = tuple(STEPS)
+
+# ansible-playbook's prompts, as ansible-runner looks for them.
+_PROMPTS = {"vault": r"^Vault password.*:\s*?$", "become": r"^BECOME password.*:\s*?$"}
 
 # ansible-runner's own cancel kills only its direct child's process group; core's workers have sessions of their own
 # and would go on working on the nodes. Core ends them itself when it gets SIGINT.
@@ -41,9 +51,10 @@ class Deployment:
     inventory: path of an inventory file; default is the rack's in the current checkout.
     variables: extra variables. Put secrets into vaulted files of the inventory, not here.
     check, diff: preview, and show what differs.
-    only: names of the only servers to work on.
-    tags: Ansible tags of the steps to run.
-    arguments: further arguments of ansible-playbook, such as ``--ask-vault-pass``.
+    only: names of the only servers to work on; one phase may have its own, ``deploy(only=["cloud-compute-0"])``.
+    tags: Ansible tags of the steps to run; see STEPS.
+    arguments: further arguments of ansible-playbook, such as ``--vault-password-file``.
+    passwords: answers to what ansible-playbook would ask at a terminal, by ``vault`` and ``become``.
 
     Iterate over a phase to follow it; ``summary`` says how the last one ended::
 
@@ -63,12 +74,16 @@ class Deployment:
         only: Sequence[str] = (),
         tags: Sequence[str] = (),
         arguments: Sequence[str] = (),
+        passwords: Mapping[str, str] | None = None,
     ) -> None:
         self.inventory = os.fspath(inventory) if inventory else checkout_inventory()
         self.variables = dict(variables or {})
-        if only:
-            self.variables["tripleo_only"] = list(only)
+        self.only = tuple(only)
+        self.passwords = {_PROMPTS[kind]: password for kind, password in (passwords or {}).items()}
         self.arguments = [*(["--check"] if check else []), *(["--diff"] if diff else []), *arguments]
+        self.arguments += [
+            {"vault": "--ask-vault-pass", "become": "--ask-become-pass"}[kind] for kind in passwords or {}
+        ]
         if tags:
             self.arguments += ["--tags", ",".join(tags)]
         self.summary = Summary("unstarted", -1, 0, (), 0.0)
@@ -78,13 +93,13 @@ class Deployment:
         """Phase 1: the Deployment cloud, golden images, registered hardware."""
         return self.run("prepare")
 
-    def deploy(self) -> Generator[Event]:
-        """Phase 2: plan, reserve, boot and write the servers."""
-        return self.run("deploy")
+    def deploy(self, only: Sequence[str] = ()) -> Generator[Event]:
+        """Phase 2: plan, reserve, boot and write the servers, or the named ones only."""
+        return self.run("deploy", only)
 
-    def setup(self) -> Generator[Event]:
-        """Phase 3: configure every server from its metadata."""
-        return self.run("setup")
+    def setup(self, only: Sequence[str] = ()) -> Generator[Event]:
+        """Phase 3: configure every server from its metadata, or the named ones only."""
+        return self.run("setup", only)
 
     def initialize(self) -> Generator[Event]:
         """Phase 4: Keystone's projects, users and endpoints."""
@@ -98,16 +113,22 @@ class Deployment:
         """End the run that is going on; returns at once, the iteration ends when every worker is gone."""
         self._cancelled.set()
 
-    def run(self, playbook: str) -> Generator[Event]:
+    def run(self, playbook: str, only: Sequence[str] = ()) -> Generator[Event]:
         """Run the playbook tripleo.cloud.<playbook> and yield its events as they come.
 
+        only: names of the only servers to work on, in place of the Deployment's own.
         Leaving the iteration early cancels the run.
         """
+        # A text would be a list of its letters.
+        names = [only] if isinstance(only, str) else list(only or self.only)
+        variables = {**self.variables, "tripleo_only": names} if names else self.variables
         self._cancelled.clear()
         events: queue.Queue[Event | None] = queue.Queue()
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="tripleo-run-") as folder:
-            worker = threading.Thread(target=self._work, args=(playbook, folder, events, started), daemon=True)
+            worker = threading.Thread(
+                target=self._work, args=(playbook, variables, folder, events, started), daemon=True
+            )
             worker.start()
             try:
                 while (event := events.get()) is not None:
@@ -117,7 +138,14 @@ class Deployment:
                     self.cancel()
                 worker.join()
 
-    def _work(self, playbook: str, folder: str, events: queue.Queue[Event | None], started: float) -> None:
+    def _work(
+        self,
+        playbook: str,
+        variables: Mapping[str, Any],
+        folder: str,
+        events: queue.Queue[Event | None],
+        started: float,
+    ) -> None:
         changed = 0
         failures: list[str] = []
 
@@ -137,8 +165,9 @@ class Deployment:
                 project_dir=os.getcwd(),
                 playbook=f"tripleo.cloud.{playbook}",
                 inventory=self.inventory,
-                extravars=self.variables or None,
+                extravars=dict(variables) or None,
                 cmdline=shlex.join(self.arguments) or None,
+                passwords=self.passwords or None,
                 # ansible-playbook of this Python environment, which need not be an activated one.
                 envvars={
                     "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])

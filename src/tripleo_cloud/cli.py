@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import argparse
+import getpass
+import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from itertools import chain
 
 import yaml
 
-from tripleo_cloud.api import PHASES, Deployment
+from tripleo_cloud.api import PHASES, STEPS, Deployment
 from tripleo_cloud.events import Event, Kind, Summary
 
 COMMANDS = {
@@ -35,19 +38,50 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         if name == "rack":
             command.add_argument("direction", choices=["up", "down"])
-        command.add_argument("-i", "--inventory", help="inventory file (default: the rack's of this checkout)")
-        command.add_argument("-e", "--extra-vars", action="append", default=[], metavar="NAME=VALUE")
-        command.add_argument("--only", action="append", default=[], metavar="SERVER", help="work on this server only")
-        command.add_argument("-t", "--tags", action="append", default=[])
-        command.add_argument("-C", "--check", action="store_true", help="preview: change nothing")
-        command.add_argument("-D", "--diff", action="store_true", help="show what differs")
+        _add_options(command, name)
     return top
 
 
+def _add_options(command: argparse.ArgumentParser, name: str) -> None:
+    command.add_argument("-i", "--inventory", help="inventory file (default: the rack's of this checkout)")
+    command.add_argument(
+        "-e", "--extra-vars", action="append", default=[], metavar="NAME=VALUE|@FILE", help="variables; secrets by FILE"
+    )
+    command.add_argument("-C", "--check", action="store_true", help="preview: change nothing")
+    command.add_argument("-D", "--diff", action="store_true", help="show what differs")
+    command.add_argument("-v", "--verbose", action="count", default=0, help="-vvv shows most")
+    command.add_argument("--vault-id", action="append", default=[], metavar="ID@SOURCE")
+    command.add_argument("--vault-password-file", action="append", default=[], metavar="FILE")
+    command.add_argument("-J", "--ask-vault-pass", action="store_true", help="ask for the vault's password")
+    command.add_argument("-K", "--ask-become-pass", action="store_true", help="ask for the password of sudo")
+    if name in ("deploy", "setup", "site"):
+        command.add_argument(
+            "--only", action="append", default=[], metavar="SERVER[,SERVER]", type=_names, help="work on these only"
+        )
+    steps = [step for phase in (PHASES if name == "site" else [name]) for step in STEPS.get(phase, ())]
+    if steps:
+        command.add_argument(
+            "-t", "--tags", action="append", default=[], metavar="STEP[,STEP]", type=_names,
+            help=f"do these steps only: {', '.join(steps)}",
+        )  # fmt: skip
+    command.set_defaults(steps=steps)
+
+
+def _names(text: str) -> list[str]:
+    """Comma-separated names; a blank one is refused: it may be a variable of a shell that is not set."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} has a blank name")
+    return names
+
+
 def variables(pairs: Sequence[str]) -> dict[str, object]:
-    """NAME=VALUE pairs, the values read as YAML."""
+    """NAME=VALUE pairs, the values read as YAML, and whole mappings in braces; later ones win."""
     read: dict[str, object] = {}
     for pair in pairs:
+        if pair.startswith("{"):
+            read |= yaml.safe_load(pair)
+            continue
         name, equals, value = pair.partition("=")
         if not equals:
             raise ValueError(f"{pair!r} is not NAME=VALUE")
@@ -61,25 +95,59 @@ def playbooks(arguments: argparse.Namespace) -> list[str]:
         return [f"rack_{arguments.direction}"]
     if arguments.command == "demo":
         return ["rack_up", *PHASES]
-    return list(PHASES) if arguments.command == "site" else [arguments.command]
+    if arguments.command != "site":
+        return [arguments.command]
+    return [phase for phase in PHASES if not arguments.tags or set(arguments.tags) & set(STEPS[phase])]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; exit status 0, or 1 when a phase failed, 2 for wrong usage, 130 for an interrupt."""
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments with lists of only and tags, variables, and files of variables; wrong ones end with status 2."""
     top = parser()
     arguments = top.parse_args(argv)
+    arguments.only, arguments.tags = (list(chain(*getattr(arguments, key, []))) for key in ("only", "tags"))
+    unknown = sorted(set(arguments.tags) - set(arguments.steps))
+    if unknown:
+        top.error(f"{arguments.command} has no step {', '.join(unknown)}; it has {', '.join(arguments.steps)}")
+    if any(identity.endswith("@prompt") for identity in arguments.vault_id):
+        top.error("--vault-id cannot ask here; take --ask-vault-pass, or a file")
+    words = arguments.extra_vars
+    arguments.files = [os.path.abspath(word[1:]) for word in words if word.startswith("@")]
+    for path in [*arguments.files, *arguments.vault_password_file]:
+        if not os.path.isfile(path):
+            top.error(f"there is no file {path}")
     try:
-        extra = variables(arguments.extra_vars)
-    except ValueError as error:
-        top.error(str(error))
-    deployment = Deployment(
+        arguments.variables = variables([word for word in words if not word.startswith("@")])
+    except (ValueError, TypeError, yaml.YAMLError):
+        top.error("-e takes NAME=VALUE, with the value in YAML, or a mapping in braces, or @FILE")
+    return arguments
+
+
+def deployment_of(arguments: argparse.Namespace) -> Deployment:
+    """What runs the command's playbooks; asks for passwords where that is wanted."""
+    passwords = {}
+    if arguments.ask_vault_pass:
+        passwords["vault"] = getpass.getpass("Vault password: ")
+    if arguments.ask_become_pass:
+        passwords["become"] = getpass.getpass("BECOME password: ")
+    further = [("-e", f"@{path}") for path in arguments.files]
+    further += [("--vault-id", identity) for identity in arguments.vault_id]
+    further += [("--vault-password-file", os.path.abspath(path)) for path in arguments.vault_password_file]
+    return Deployment(
         arguments.inventory,
-        variables=extra,
+        variables=arguments.variables,
         check=arguments.check,
         diff=arguments.diff,
         only=arguments.only,
         tags=arguments.tags,
+        arguments=[*chain(*further), *(["-" + "v" * arguments.verbose] if arguments.verbose else [])],
+        passwords=passwords,
     )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; exit status 0, or 1 when a phase failed, 2 for wrong usage, 130 for an interrupt."""
+    arguments = parse(argv)
+    deployment = deployment_of(arguments)
     # Also where SIGINT is ignored, as in a shell's background jobs, a kill must end the run and its workers.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)

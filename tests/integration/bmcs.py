@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the tripleo.cloud authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two BMCs of the rack without machines, for 120 seconds or until a file is there.
+"""Two BMCs of the rack without machines, for 900 seconds or until a file is there.
 
 Arguments: the file, the first three numbers of their addresses, such as 127.78.0, and, where they shall have another
 password, a file with it; they listen on port 6623.
@@ -46,7 +46,7 @@ async def main() -> None:
         config = {"uuid": str(uuid.uuid4()), "username": "admin", "password": password, "port": 6623,
                   "address": f"{sys.argv[2]}.{number}", "mac": f"52:54:00:00:00:0{number}"}  # fmt: skip
         await Bmc(machines, f"n{number}", config).listen()
-    for _count in range(1200):
+    for _count in range(9000):
         if Path(sys.argv[1]).exists():
             break
         await asyncio.sleep(0.1)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ansible.parsing.vault import VaultLib, VaultSecret
 
 from tripleo_cloud import Deployment, Kind
 
@@ -61,6 +62,16 @@ def test_options_reach_ansible(deployment: Callable[..., Deployment]) -> None:
     ]
     run = deployment(tasks, check=True, only=["a", "b"])
     assert any("True a b" in event.text for event in run.deploy())
+    assert any("True c" in event.text for event in run.deploy(only=["c"]))
+
+
+def test_passwords_answer_what_ansible_asks(deployment: Callable[..., Deployment], tmp_path: Path) -> None:
+    vaulted = VaultLib([("default", VaultSecret(b"open-sesame"))]).encrypt("told: it is open\n")
+    (tmp_path / "given.yml").write_bytes(vaulted)
+    tasks = [{"name": "Told", "ansible.builtin.debug": {"msg": "{{ told }}"}}]
+    run = deployment(tasks, arguments=["-e", f"@{tmp_path}/given.yml"], passwords={"vault": "open-sesame"})
+    output = "\n".join(event.text for event in run.deploy())
+    assert run.summary.successful and "it is open" in output and "open-sesame" not in output
 
 
 def test_cancel_leaves_no_worker(deployment: Callable[..., Deployment]) -> None:
