@@ -89,7 +89,7 @@ class ActionModule(ActionBase):
         return seen
 
     def _evidence(self, failures: list[dict[str, str]], task_vars: dict[str, Any] | None) -> dict[str, list[str]]:
-        """Show and return what the boot services' logs know of the servers that failed, the first 16 of them."""
+        """Show and return what logs and consoles know of the servers that failed, the first 16 of them."""
         names = [failure["node"].partition(" ")[0] for failure in failures[:MOST_LINES]]
         found: dict[str, list[str]] = self._look(task_vars, evidence_for=names).get("evidence", {})
         for name in sorted(found):

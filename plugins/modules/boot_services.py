@@ -98,8 +98,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import STATE_SPEC, run
-from ansible_collections.tripleo.cloud.plugins.module_utils._run import launch, lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._run import console, launch, lease
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.config import boot_server
+
+# A recorder of consoles looks at the lease once a second, and then gives back what it has.
+CONSOLE_SECONDS = 10.0
 
 
 def started(given: dict[str, Any]) -> dict[str, Any]:
@@ -128,6 +131,7 @@ def stopped(given: dict[str, Any]) -> dict[str, Any]:
     held = lease.release(given["state_dir"], given["stack"], given["run_id"])
     if held:
         launch.wait_end(given["state_dir"])
+        console.wait_end(given["state_dir"], given["stack"], CONSOLE_SECONDS)
     return {"changed": held, "run_id": given["run_id"]}
 
 

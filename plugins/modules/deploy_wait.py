@@ -35,7 +35,7 @@ options:
     type: int
   evidence_for:
     description:
-      - Names of servers whose lines of the boot services' logs are returned in RV(evidence).
+      - Names of servers whose lines of the boot services' logs and whose consoles are returned in RV(evidence).
       - The action plugin asks for servers that failed.
     type: list
     elements: str
@@ -103,7 +103,9 @@ failed_nodes:
   type: list
   elements: dict
 evidence:
-  description: What the logs of C(dnsmasq) and C(nginx) know of servers that failed, by the servers' names.
+  description:
+    - What the logs of C(dnsmasq) and C(nginx) know of servers that failed, and the last lines of their consoles without
+      control sequences, by the servers' names.
   returned: always
   type: dict
   sample: {workload-cloud-compute-0: [no DHCP request of it was seen]}

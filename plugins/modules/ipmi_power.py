@@ -43,8 +43,18 @@ options:
         operating systems have not booted. It is for servers that have fallen silent.
     type: bool
     default: false
+  console:
+    description:
+      - With O(state=on) of a plan's servers and the O(run_id) of a run that boots nodes, keep the end of what each
+        machine prints on its serial console, by the serial-over-LAN of its BMC, until its operating system has booted.
+      - It is kept in the file C(run/console/NODE.log) of the state folder, 64 KiB at most, and shown by
+        M(tripleo.cloud.deploy_wait) for servers that fail. What a BMC refuses is said in C(run/STACK.recorder.log).
+      - A process of its own does it. It ends with the run, and no failure of it fails the task.
+    type: bool
+    default: true
 seealso:
   - module: tripleo.cloud.pxe_boot
+  - module: tripleo.cloud.deploy_wait
 """
 
 EXAMPLES = r"""
@@ -107,6 +117,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.model import Action, Power
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
+from ansible_collections.tripleo.cloud.plugins.module_utils._provision import consoles
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.power import (
     Request,
     due,
@@ -139,12 +150,20 @@ def power(parameters: dict[str, Any], private: dict[str, Any], check: bool) -> d
     holding = lease.hold(state_dir, stack, parameters["plan"], run_id, check=check)
     with holding, State.open(state_dir, read_only=check) as state:
         plan = state.plan(stack, parameters["plan"])
+        everyone = targets(state, plan, ())
         chosen = due(wanted, targets(state, plan, parameters["only"]))
+        accesses = [bmc_of(target, private) for target in chosen]
 
         def tell(target: Target) -> None:
             events.append(state_dir, stack, run_id or "", plan["hash"], target.server, target.node, "powered")
 
-        return power_servers(request, chosen, [bmc_of(target, private) for target in chosen], state, plan, tell)
+        fault = ""
+        if wanted is Power.ON and chosen and not check:
+            starting = [target for target in chosen if request.restart or not target.started]
+            recorded_by = run_id if parameters["console"] else None
+            fault = consoles.begin(state_dir, plan, recorded_by, everyone, starting, private)
+        result = power_servers(request, chosen, accesses, state, plan, tell)
+        return {**result, "warnings": [fault]} if fault else result
 
 
 def main() -> None:
@@ -155,6 +174,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["on", "off"]},
             "action": {"type": "str", "choices": ["reset", "cycle", "soft"]},
             "restart": {"type": "bool", "default": False},
+            "console": {"type": "bool", "default": True},
         },
         mutually_exclusive=[("state", "action"), *BMC_RULES["mutually_exclusive"]],
         required_one_of=[("state", "action"), *BMC_RULES["required_one_of"]],

@@ -31,6 +31,8 @@ options:
       - More arguments for the kernel of the deploy ramdisk, each C(name) or C(name=value) of letters, digits and
         any of C(_.,:/@+[]-).
       - A C(console=) here replaces the default C(console=ttyS0,115200).
+      - A C(loglevel=) or C(quiet) here replaces the default C(loglevel=5), which keeps the machine's path off the
+        console.
     type: list
     elements: str
     default: []

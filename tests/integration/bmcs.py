@@ -17,6 +17,7 @@ from typing import Any
 
 from tripleo_cloud.rack import eventlog
 from tripleo_cloud.rack.bmc import Bmc
+from tripleo_cloud.rack.sol import SerialLine
 
 
 class Machines:
@@ -45,7 +46,8 @@ async def main() -> None:
     for number in (1, 2):
         config = {"uuid": str(uuid.uuid4()), "username": "admin", "password": password, "port": 6623,
                   "address": f"{sys.argv[2]}.{number}", "mac": f"52:54:00:00:00:0{number}"}  # fmt: skip
-        await Bmc(machines, f"n{number}", config).listen()
+        # What is appended to <file>-n1/console.log is printed by n1.
+        await Bmc(machines, f"n{number}", config, SerialLine(Path(f"{sys.argv[1]}-n{number}"))).listen()
     for _count in range(9000):
         if Path(sys.argv[1]).exists():
             break

@@ -10,111 +10,21 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from rack_tools import MARK, boots, console, told, tool, type_into, until
 
 from tripleo_cloud.rack import Rack, RackError
 from tripleo_cloud.rack import network as rack_network
 
-pytestmark = pytest.mark.rack
+pytestmark = [pytest.mark.rack, pytest.mark.usefixtures("off_again")]
 ROOT = Path(__file__).resolve().parents[2]
-MACHINES = """
-machines:
-  - name: a1
-    memory: 128
-    disks: [{size: 1, serial: TESTA1}, {size: 1, serial: TESTA1B}]
-  - name: a2
-    memory: 128
-    boot: network
-    disks: [{size: 1, serial: TESTA2}]
-"""
-MARK = b"BOOTED-FROM-DISK\r\n"
-
-
-def boot_sector() -> bytes:
-    """A disk that prints MARK on the serial line, then obeys it: r resets the machine, o switches it off by ACPI."""
-    code = bytes.fromhex(
-        "fa31c08ed8fcbe407c"  # cli; ds = 0; si = 0x7c40
-        "ac84c07406baf803eeebf5"  # print the text at si on COM1
-        "bafd03ec250100"  # wait: is there a byte?
-        "74f7baf803ec"
-        "3c727504b0fee664"  # r: reset by the keyboard controller
-        "3c6f75e7"  # o: else wait
-        "ba0406b80020efebfe"  # ACPI's sleep register of q35: S5
-    )
-    return code.ljust(0x40, b"\x90").ljust(0x40) + (MARK + b"\0").ljust(510 - 0x40, b"\0") + b"\x55\xaa"
-
-
-def until(what: str, condition: Callable[[], Any], seconds: float = 120.0) -> Any:
-    """Wait for a condition and return its value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
-    return value
-
-
-@pytest.fixture(scope="module")
-def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rack]:
-    folder = tmp_path_factory.mktemp("rack")
-    (folder / "rack.yml").write_text(MACHINES)
-    with Rack(folder / "rack.yml", folder / "state") as rack:
-        for name, serial in (("a1", "TESTA1"), ("a2", "TESTA2")):
-            with rack.disk(name, serial).open("r+b") as disk:
-                disk.write(boot_sector())
-        yield rack
-
-
-@pytest.fixture(autouse=True)
-def off_again(rack: Rack) -> Iterator[None]:
-    yield
-    for name in ("a1", "a2"):
-        rack.power(name, "off")
-
-
-@pytest.fixture(params=[17, 3], ids=["suite17", "suite3"])
-def suite(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
-
-
-def tool(rack: Rack, name: str, *words: str, suite: int = 17, **account: str) -> subprocess.CompletedProcess[str]:
-    bmc = {**rack.bmc(name), **account}
-    argv = ["ipmitool", "-I", "lanplus", "-C", str(suite), "-N", "1", "-R", "3"]
-    argv += ["-H", bmc["address"], "-U", bmc["username"], "-E", *words]
-    return subprocess.run(
-        argv, env={**os.environ, "IPMI_PASSWORD": bmc["password"]}, capture_output=True, text=True, check=False
-    )
-
-
-def told(rack: Rack, name: str, *words: str, suite: int = 17) -> str:
-    done = tool(rack, name, *words, suite=suite)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def console(rack: Rack, name: str) -> bytes:
-    path = rack.console_log(name)
-    return path.read_bytes() if path.exists() else b""
-
-
-def type_into(rack: Rack, name: str, letter: bytes) -> None:
-    with socket.socket(socket.AF_UNIX) as line:
-        handle = os.open(rack.console_log(name).parent, os.O_RDONLY)
-        line.connect(f"/proc/self/fd/{handle}/console.sock")
-        os.close(handle)
-        line.sendall(letter)
-
-
-def boots(rack: Rack, name: str) -> int:
-    return console(rack, name).count(MARK)
 
 
 def test_a_machine_is_driven_by_ipmitool(rack: Rack, suite: int) -> None:

@@ -14,8 +14,9 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Callable
 
+from .console import SolConsole
 from .errors import BmcError, Cause
 from .ipmi import IpmiBmc
 from .ipmi_codec import refusal
@@ -190,6 +191,20 @@ class IpmiChannel:
             raise refusal(code, doing)
         return bytes(payload)
 
+    @property
+    def number(self) -> int:
+        """What the BMC calls this session."""
+        return int(self._session.sessionid)
+
+    def on_sol(self, handler: Callable[[bytes], None] | None) -> None:
+        """Have handler called with each packet of serial-over-LAN; None ends it."""
+        self._session.sol_handler = handler
+
+    def send_sol(self, payload: bytes) -> None:
+        """Send a packet of serial-over-LAN; nobody waits for an answer."""
+        with contextlib.suppress(PyghmiException):
+            self._session.send_payload(payload, payload_type=1, retry=False)
+
     def _wait(self) -> asyncio.Future[Any]:
         self._waiting = asyncio.get_running_loop().create_future()
         return self._waiting
@@ -266,6 +281,25 @@ class IpmiDriver:
         try:
             await channel.open()
             yield IpmiBmc(channel)
+        finally:
+            channel.close()
+
+    @contextlib.asynccontextmanager
+    async def console(self, access: Access, show: Callable[[bytes], None]) -> AsyncIterator[SolConsole]:
+        """Log in and have what the machine prints from now on given to show; see `console.SolConsole`.
+
+        Raises BmcError when the BMC refuses it.
+        """
+        channel = IpmiChannel(access, self)
+        try:
+            await channel.open()
+            with self.pumping():
+                console = SolConsole(channel, access.port, show)
+                await console.activate()
+                try:
+                    yield console
+                finally:
+                    await console.deactivate()
         finally:
             channel.close()
 

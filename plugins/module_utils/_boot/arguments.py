@@ -16,6 +16,8 @@ from .model import BootServer, ServerBoot
 ARGUMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}(?:=[A-Za-z0-9_.,:/@+\[\]-]{0,255})?")
 RESERVED = re.compile(r"(?:tripleo\.[^=]*|initrd|BOOTIF)(?:=.*)?")
 CONSOLE = "console=ttyS0,115200"
+# Warnings, errors and panics; the kernel prints its command line, which has the node's path, as a notice.
+LOG_LEVEL = "loglevel=5"
 # The kernel's COMMAND_LINE_SIZE on x86 is 2048, the final zero counts.
 LONGEST = 2047
 
@@ -38,10 +40,12 @@ def check_extra(arguments: Iterable[str]) -> tuple[str, ...]:
 
 
 def kernel_arguments(server: ServerBoot, boot: BootServer, extra: Iterable[str] = ()) -> str:
-    """The whole command line. An extra ``console=`` replaces the default one."""
+    """The whole command line. An extra ``console=`` replaces the default one, and so do ``loglevel=`` and ``quiet``."""
     checked = check_extra(extra)
     network = server.provisioning
     words = [] if any(word.startswith("console=") for word in checked) else [CONSOLE]
+    if not any(word == "quiet" or word.startswith("loglevel=") for word in checked):
+        words.append(LOG_LEVEL)
     words += [
         f"tripleo.url={boot.url(server.path)}",
         f"tripleo.mac={server.mac}",

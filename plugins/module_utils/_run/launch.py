@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from .._errors import TripleoError
@@ -25,8 +26,8 @@ END_SECONDS = 20.0
 SYSTEMD = "/run/systemd/system"
 
 
-def install(state_dir: str) -> str:
-    """Copy the core that the keeper needs to <state_dir>/lib and return that path.
+def install(state_dir: str, rooms: Sequence[str] = ROOMS) -> str:
+    """Copy the core that the keeper needs to <state_dir>/lib and return that path. rooms: which of the loaded ones.
 
     The sources are those of the modules that are loaded now: a module's own payload is gone when the module ends.
     """
@@ -36,7 +37,7 @@ def install(state_dir: str) -> str:
     for name, module in sorted(sys.modules.items()):
         parts = name[len(PACKAGE) + 1 :].split(".")
         loader: Any = getattr(module, "__loader__", None)
-        if not name.startswith(f"{PACKAGE}.") or parts[0] not in ROOMS or not hasattr(loader, "get_source"):
+        if not name.startswith(f"{PACKAGE}.") or parts[0] not in rooms or not hasattr(loader, "get_source"):
             continue
         source = loader.get_source(name)
         if source and not hasattr(module, "__path__"):

@@ -40,14 +40,15 @@ def servers_of(state_dir: str, stack: str, plan: str, only: Collection[str]) -> 
 
 
 def evidence_of(state_dir: str, stack: str, names: Collection[str]) -> dict[str, list[str]]:
-    """What the logs of the boot services know of these servers, by their names."""
+    """What the logs of the boot services and the consoles know of these servers, by their names."""
     with State.open(state_dir, read_only=True) as state:
         stored = state.current_plan(stack) or {"servers": {}}
     found = {}
     for server in stored["servers"].values():
         if server["name"] in names:
             addresses = [address for group in server["networks"].values() for address in group]
-            found[server["name"]] = evidence(state_dir, str(server.get("mac") or "-"), (addresses or [""])[0])
+            mac, address = str(server.get("mac") or "-"), (addresses or [""])[0]
+            found[server["name"]] = evidence(state_dir, mac, address, str(server["node"]))
     return found
 
 

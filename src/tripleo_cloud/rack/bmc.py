@@ -16,7 +16,8 @@ from typing import Any, cast
 
 from tripleo_cloud.rack.commands import Commands
 from tripleo_cloud.rack.control import Client
-from tripleo_cloud.rack.rmcp import Endpoint, Incoming
+from tripleo_cloud.rack.rmcp import Endpoint, Incoming, SolPacket
+from tripleo_cloud.rack.sol import Line, SerialLine, Sol
 
 PORT = 623
 # How long a BMC is silent after `mc reset`.
@@ -37,7 +38,8 @@ class _MachineOf:
 class Bmc(asyncio.DatagramProtocol):
     """One BMC on one address."""
 
-    def __init__(self, client: Client, name: str, config: dict[str, Any]) -> None:
+    def __init__(self, client: Client, name: str, config: dict[str, Any], line: Line) -> None:
+        self._line = line
         self._client = client
         self._name = name
         self._config = config
@@ -49,12 +51,15 @@ class Bmc(asyncio.DatagramProtocol):
         config = self._config
         identity = uuid.UUID(config["uuid"])
         self._endpoint = Endpoint(config["username"], config["password"], identity.bytes[::-1])
+        self._sol = Sol(self._endpoint, self._line, self._send)
         self._commands = Commands(
             _MachineOf(self._client, self._name),
             self._endpoint,
+            self._sol,
             name=self._name,
             uuid=config["uuid"],
             address=config["address"],
+            port=config["port"],
             mac=config["mac"],
             on_reset=self._reset,
         )
@@ -70,9 +75,16 @@ class Bmc(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         result = self._endpoint.receive(data)
+        if result is None:
+            return
         if isinstance(result, bytes):
             self._send(result, addr)
-        elif result is not None:
+            return
+        if result.session is not None:
+            result.session.address = addr
+        if isinstance(result, SolPacket):
+            self._sol.receive(result.session, result.payload)
+        else:
             self._start(self._carry_out(result, addr))
 
     def error_received(self, exc: Exception) -> None:
@@ -90,6 +102,7 @@ class Bmc(asyncio.DatagramProtocol):
         await asyncio.sleep(0.05)
         if self._transport is None:
             return
+        self._sol.drop()
         self._transport.close()
         self._transport = None
         self._begin()
@@ -110,7 +123,10 @@ async def run(directory: Path) -> None:
     """Answer IPMI until the owner has gone."""
     client = Client()
     await client.connect(directory)
-    bmcs = [Bmc(client, name, config) for name, config in (await client.call("bmcs")).items()]
+    bmcs = [
+        Bmc(client, name, config, SerialLine(directory / "machines" / name))
+        for name, config in (await client.call("bmcs")).items()
+    ]
     for bmc in bmcs:
         await bmc.listen()
     await client.call("ready")

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from tripleo_cloud.rack import records
 from tripleo_cloud.rack.errors import RackError
 from tripleo_cloud.rack.rmcp import ADMINISTRATOR, SUITES, Endpoint, Incoming, Session
+from tripleo_cloud.rack.sol import CHANNEL, LARGEST_DATA, Sol, sol_parameters
 
-CHANNEL = 1
 _CURRENT_CHANNEL = 0x0E
 _ACCOUNT = 2
 _CALLBACK, _USER, _OPERATOR = 1, 2, 3
@@ -27,6 +27,8 @@ class Code:
 
     OK = 0x00
     PARAMETER_NOT_SUPPORTED = 0x80
+    PAYLOAD_ALREADY = 0x80  # active, or not active, whichever was asked for
+    PAYLOAD_NEEDS_ENCRYPTION = 0x84
     PRIVILEGE_EXCEEDS_LIMIT = 0x81
     INVALID_SESSION = 0x87
     NODE_BUSY = 0xC0
@@ -76,15 +78,19 @@ class Commands:
         self,
         machine: MachineControl,
         endpoint: Endpoint,
+        sol: Sol,
         *,
         name: str,
         uuid: str,
         address: str,
+        port: int,
         mac: str,
         on_reset: Callable[[], None],
     ) -> None:
         self.machine = machine
         self.endpoint = endpoint
+        self.sol = sol
+        self.port = port
         self.address = ipaddress.IPv4Address(address)
         self.mac = bytes.fromhex(mac.replace(":", ""))
         self.fru = records.fru(name, uuid)
@@ -285,6 +291,61 @@ class Commands:
         name = self.endpoint.username if self._account(data[0]) == _ACCOUNT else b""
         return name.ljust(16, b"\0")[:16]
 
+    # Payloads: serial-over-LAN, with one instance
+
+    @_command(0x06, 0x48, _OPERATOR)
+    async def activate_payload(self, data: bytes, session: Session | None) -> bytes:
+        assert session is not None
+        self._check_sol(data)
+        if self.sol.session() is not None:
+            raise Refused(Code.PAYLOAD_ALREADY)
+        if not data[2] & 0x80:
+            raise Refused(Code.PAYLOAD_NEEDS_ENCRYPTION)
+        self.sol.activate(session)
+        return struct.pack("<4xHHHH", LARGEST_DATA, LARGEST_DATA, self.port, 0xFFFF)
+
+    @_command(0x06, 0x49, _OPERATOR)
+    async def deactivate_payload(self, data: bytes, session: Session | None) -> bytes:
+        self._check_sol(data)
+        if self.sol.session() is None:
+            raise Refused(Code.PAYLOAD_ALREADY)
+        self.sol.deactivate()
+        return b""
+
+    @_command(0x06, 0x4A)
+    async def payload_status(self, data: bytes, session: Session | None) -> bytes:
+        self._check_sol(data, instance=False)
+        return bytes([1, self.sol.session() is not None, 0])
+
+    @_command(0x06, 0x4B)
+    async def payload_instance(self, data: bytes, session: Session | None) -> bytes:
+        self._check_sol(data)
+        owner = self.sol.session()
+        return struct.pack("<IB7x", owner.number if owner else 0, 1 if owner else 0)
+
+    @_command(0x06, 0x4D)
+    async def user_payloads(self, data: bytes, session: Session | None) -> bytes:
+        self._check_channel(data[0])
+        return bytes([0x02 if self._account(data[1]) == _ACCOUNT else 0, 0, 0, 0])
+
+    @_command(0x06, 0x4E)
+    async def channel_payloads(self, data: bytes, session: Session | None) -> bytes:
+        self._check_channel(data[0])
+        # IPMI messages and serial-over-LAN; the six packets that open a session.
+        return bytes([0x03, 0, 0x3F, 0, 0, 0, 0, 0])
+
+    @_command(0x06, 0x4F)
+    async def payload_version(self, data: bytes, session: Session | None) -> bytes:
+        self._check_channel(data[0])
+        if data[1] > 1:
+            raise Refused(Code.PARAMETER_NOT_SUPPORTED)
+        return b"\x10"
+
+    @staticmethod
+    def _check_sol(data: bytes, *, instance: bool = True) -> None:
+        if data[0] & 0x3F != 1 or (instance and data[1] & 0x0F != 1):
+            raise Refused(Code.INVALID_FIELD)
+
     @_command(0x06, 0x54, 0)
     async def cipher_suites(self, data: bytes, session: Session | None) -> bytes:
         self._check_channel(data[0])
@@ -403,6 +464,14 @@ class Commands:
         if value is None:
             raise Refused(Code.PARAMETER_NOT_SUPPORTED)
         return b"\x11" if data[0] & 0x80 else b"\x11" + value
+
+    @_command(0x0C, 0x22, _OPERATOR)
+    async def sol_parameter(self, data: bytes, session: Session | None) -> bytes:
+        self._check_channel(data[0])
+        values = sol_parameters(self.port)
+        if data[1] not in values:
+            raise Refused(Code.PARAMETER_NOT_SUPPORTED)
+        return b"\x11" if data[0] & 0x80 else b"\x11" + values[data[1]]
 
     def _lan_parameters(self) -> dict[int, bytes]:
         suites = sorted(suite.number for suite in SUITES)

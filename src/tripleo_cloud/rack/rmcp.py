@@ -15,6 +15,7 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -23,7 +24,7 @@ _ASF_CLASS = 0x06
 _ASF_IANA = 4542
 _PING, _PONG = 0x80, 0x40
 _NO_SESSION, _RMCP_PLUS = 0x00, 0x06
-_IPMI, _OPEN, _OPENED, _RAKP1, _RAKP2, _RAKP3, _RAKP4 = 0x00, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15
+_IPMI, _SOL, _OPEN, _OPENED, _RAKP1, _RAKP2, _RAKP3, _RAKP4 = 0x00, 0x01, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15
 _AES = 1
 ADMINISTRATOR = 4
 LARGEST_DATAGRAM = 1024
@@ -100,6 +101,7 @@ class Session:
     sent: int = 0
     last_request: bytes = b""
     last_answer: bytes = b""
+    address: Any = None  # where its last datagram came from
 
     def digest(self, key: bytes, *parts: bytes) -> bytes:
         """HMAC with the suite's algorithm."""
@@ -124,6 +126,14 @@ class Incoming:
 
     request: Request
     session: Session | None
+
+
+@dataclass(frozen=True)
+class SolPacket:
+    """A packet of serial-over-LAN, and the session that it came in."""
+
+    payload: bytes
+    session: Session
 
 
 def checksum(data: bytes) -> int:
@@ -156,7 +166,7 @@ class Endpoint:
         self._clock = clock
         self._next = int.from_bytes(os.urandom(3), "little") + 1
 
-    def receive(self, datagram: bytes) -> bytes | Incoming | None:
+    def receive(self, datagram: bytes) -> bytes | Incoming | SolPacket | None:
         """Take a datagram: bytes are to be sent back, an Incoming is to be carried out, None is silence."""
         try:
             return self._receive(datagram)
@@ -172,11 +182,22 @@ class Endpoint:
         session.last_answer = message
         return self._seal(session, message)
 
+    def sol(self, session: Session, payload: bytes) -> bytes:
+        """The datagram of a packet of serial-over-LAN."""
+        return self._seal(session, payload, _SOL)
+
     def close(self, number: int) -> bool:
         """End a session; False when there is none of this number."""
         return self.sessions.pop(number, None) is not None
 
-    def _receive(self, datagram: bytes) -> bytes | Incoming | None:
+    def expire(self) -> None:
+        """Forget sessions that have been silent for too long."""
+        now = self._clock()
+        for number, session in list(self.sessions.items()):
+            if now - session.seen > (IDLE_SECONDS if session.open else OPENING_SECONDS):
+                del self.sessions[number]
+
+    def _receive(self, datagram: bytes) -> bytes | Incoming | SolPacket | None:
         if len(datagram) > LARGEST_DATAGRAM or datagram[0] != 0x06:
             raise Malformed
         if datagram[3] & 0x1F == _ASF_CLASS:
@@ -195,7 +216,7 @@ class Endpoint:
         payload = packet[12 : 12 + length]
         if len(payload) != length:
             raise Malformed
-        self._expire()
+        self.expire()
         if kind == _OPEN:
             return self._opened(payload)
         if kind == _RAKP1:
@@ -204,11 +225,11 @@ class Endpoint:
             return self._rakp4(payload)
         if kind == _IPMI and number == 0:
             return Incoming(parse_message(payload), None)
-        if kind != _IPMI | 0xC0:
+        if kind not in (_IPMI | 0xC0, _SOL | 0xC0):
             raise Malformed
-        return self._command(packet, number, sequence, payload)
+        return self._sealed(packet, number, sequence, payload)
 
-    def _command(self, packet: bytes, number: int, sequence: int, payload: bytes) -> bytes | Incoming | None:
+    def _sealed(self, packet: bytes, number: int, sequence: int, payload: bytes) -> bytes | Incoming | SolPacket | None:
         session = self.sessions.get(number)
         if session is None or not session.open:
             raise Malformed
@@ -219,6 +240,9 @@ class Endpoint:
         fresh = session.accept(sequence)
         message = _decrypt(session.cipher_key, payload)
         session.seen = self._clock()
+        if packet[1] & 0x3F == _SOL:
+            # Its own numbers tell a packet that was sent again.
+            return SolPacket(message, session) if fresh else None
         if message == session.last_request:
             # The same command again is a console that has lost the answer: nothing is done twice.
             return self._seal(session, session.last_answer) if session.last_answer else None
@@ -313,20 +337,14 @@ class Endpoint:
         check = session.digest(session.key, session.console_random, struct.pack("<I", number), self.guid)
         return _plain(_RAKP4, bytes([tag, Status.OK, 0, 0]) + console + check[: session.suite.code_length])
 
-    def _seal(self, session: Session, message: bytes) -> bytes:
+    def _seal(self, session: Session, message: bytes, kind: int = _IPMI) -> bytes:
         session.sent = session.sent % 0xFFFFFFFF + 1
         payload = _encrypt(session.cipher_key, message)
-        packet = struct.pack("<BBIIH", _RMCP_PLUS, 0xC0 | _IPMI, session.console, session.sent, len(payload)) + payload
+        packet = struct.pack("<BBIIH", _RMCP_PLUS, 0xC0 | kind, session.console, session.sent, len(payload)) + payload
         # The authenticated part is a multiple of four bytes long.
         padding = -(len(packet) + 2) % 4
         packet += b"\xff" * padding + bytes([padding, 0x07])
         return RMCP_HEADER + packet + session.digest(session.integrity_key, packet)[: session.suite.code_length]
-
-    def _expire(self) -> None:
-        now = self._clock()
-        for number, session in list(self.sessions.items()):
-            if now - session.seen > (IDLE_SECONDS if session.open else OPENING_SECONDS):
-                del self.sessions[number]
 
 
 def _plain(kind: int, payload: bytes) -> bytes:

@@ -15,6 +15,7 @@ from tripleo_cloud.rack.commands import Code, Commands
 from tripleo_cloud.rack.errors import RackError
 from tripleo_cloud.rack.eventlog import POWER_OFF, POWER_ON, EventLog
 from tripleo_cloud.rack.rmcp import SUITES, Endpoint, Incoming, Request, Session
+from tripleo_cloud.rack.sol import Sol
 
 
 class Machine:
@@ -44,21 +45,40 @@ class Machine:
         return None
 
 
+class Line:
+    """A serial line where nothing happens."""
+
+    def listen(self) -> None:
+        pass
+
+    def read(self, most: int) -> bytes:
+        return b""
+
+    def write(self, data: bytes) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
 class Bmc:
     def __init__(self) -> None:
         self.machine = Machine()
-        self.endpoint = Endpoint("admin", "secret", bytes(16))
+        self.endpoint = Endpoint("admin", "secret", bytes(16), lambda: 0.0)
+        self.sol = Sol(self.endpoint, Line(), lambda datagram, address: None)
         self.resets = 0
         self.commands = Commands(
             self.machine,
             self.endpoint,
+            self.sol,
             name="n1",
             uuid="00000000-0000-0000-0000-000000000001",
             address="10.1.2.201",
+            port=623,
             mac="56:54:00:00:00:01",
             on_reset=self._reset,
         )
-        self.session = Session(1, 2, SUITES[0], 4, 0.0, open=True, privilege=4)
+        self.session = Session(1, 2, SUITES[0], 4, 0.0, open=True, privilege=4, cipher_key=bytes(16))
 
     def _reset(self) -> None:
         self.resets += 1
@@ -96,7 +116,7 @@ def bmc() -> Bmc:
         (0x06, 0x3B, "05", Code.PRIVILEGE_EXCEEDS_LIMIT),
         (0x06, 0x3C, "ffffffff", Code.INVALID_SESSION),
         (0x06, 0x44, "0109", Code.OUT_OF_RANGE),
-        (0x06, 0x48, "000000000000", Code.INVALID_COMMAND),
+        (0x06, 0x50, "000000000000", Code.INVALID_COMMAND),
         (0x0A, 0x11, "000000", Code.LENGTH_INVALID),
         (0x0A, 0x11, "00ffff10", Code.OUT_OF_RANGE),
         (0x0A, 0x23, "0000070000ff", Code.NOT_PRESENT),
@@ -177,3 +197,35 @@ def test_temperature_follows_the_power(bmc: Bmc) -> None:
     cold = bmc(0x04, 0x2D, "01")[1]
     bmc.machine.on = True
     assert bmc(0x04, 0x2D, "01")[1] > cold
+
+
+def test_the_console_has_one_owner(bmc: Bmc) -> None:
+    bmc.endpoint.sessions[1] = bmc.session
+    assert bmc(0x06, 0x4A, "01") == b"\x00\x01\x00\x00"
+    assert bmc(0x06, 0x49, "010100000000") == b"\x80"  # not active
+    assert bmc(0x06, 0x48, "010140000000") == b"\x84"  # not without encryption
+    assert bmc(0x06, 0x48, "0101c0000000") == bytes.fromhex("00 00000000 c800 c800 6f02 ffff")
+    assert bmc(0x06, 0x48, "0101c0000000") == b"\x80"  # active already
+    assert bmc(0x06, 0x4A, "01") == b"\x00\x01\x01\x00"
+    assert bmc(0x06, 0x4B, "0101") == bytes.fromhex("00 01000000 01 00000000000000")
+    assert bmc(0x06, 0x49, "010100000000") == b"\x00"
+    assert bmc(0x06, 0x4B, "0101") == bytes(13)
+    assert bmc(0x06, 0x48, "0101c0000000")[0] == Code.OK
+
+
+@pytest.mark.parametrize(("data", "code"), [("0201c0000000", 0xCC), ("0102c0000000", 0xCC), ("01", 0xC7)])
+def test_other_payloads_and_instances_are_refused(bmc: Bmc, data: str, code: int) -> None:
+    assert bmc(0x06, 0x48, data) == bytes([code])
+
+
+def test_a_user_may_not_take_the_console(bmc: Bmc) -> None:
+    bmc.session.privilege = 2
+    assert bmc(0x06, 0x48, "0101c0000000") == bytes([Code.INSUFFICIENT_PRIVILEGE])
+
+
+def test_the_console_s_parameters(bmc: Bmc) -> None:
+    assert bmc(0x0C, 0x22, "01010000") == b"\x00\x11\x01"
+    assert bmc(0x0C, 0x22, "01080000") == b"\x00\x11\x6f\x02"
+    assert bmc(0x0C, 0x22, "01090000") == bytes([Code.PARAMETER_NOT_SUPPORTED])
+    assert bmc(0x06, 0x4E, "0e")[:3] == b"\x00\x03\x00"
+    assert bmc(0x06, 0x4F, "0e01") == b"\x00\x10"

@@ -6,16 +6,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, ClassVar
 
 import pytest
-from ansible_collections.tripleo.cloud.plugins.module_utils._bmc import fanout, operations
+from ansible_collections.tripleo.cloud.plugins.module_utils._bmc import console, fanout, operations
 from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.errors import BmcError, Cause
+from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.ipmi_codec import refusal
+from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.ipmi_driver import IpmiDriver
 from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.model import (
     Access,
     Action,
@@ -26,6 +30,8 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.model import (
 
 from tripleo_cloud.rack import eventlog
 from tripleo_cloud.rack.bmc import Bmc
+from tripleo_cloud.rack.qemu import CONSOLE_LOG
+from tripleo_cloud.rack.sol import SerialLine
 
 PASSWORD = "geheim-42"
 COUNT = 100
@@ -35,6 +41,8 @@ NETWORK = BootOverride(Device.NETWORK)
 class Machines:
     """The owner of the machines, as the BMC process sees it, without machines."""
 
+    folder: Path
+
     def __init__(self) -> None:
         self.state: dict[str, dict[str, Any]] = {}
         self.logs: dict[str, eventlog.EventLog] = {}
@@ -43,6 +51,12 @@ class Machines:
     def add(self, name: str) -> None:
         self.state[name] = {"on": False, "failure": False, "policy": 0, "restart_cause": 0, "flags": "00" * 5}
         self.logs[name] = eventlog.EventLog()
+
+    def prints(self, name: str, text: bytes) -> None:
+        """A machine prints on its serial line."""
+        self.folder.joinpath(name).mkdir(exist_ok=True)
+        with self.folder.joinpath(name, CONSOLE_LOG).open("ab") as log:
+            log.write(text)
 
     async def call(self, operation: str, machine: str, **arguments: Any) -> Any:
         state, log = self.state[machine], self.logs[machine]
@@ -60,8 +74,9 @@ class Machines:
 
 
 @pytest.fixture(scope="module")
-def rack() -> Iterator[Machines]:
+def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     machines = Machines()
+    folder = machines.folder = tmp_path_factory.mktemp("consoles")
     loop = asyncio.new_event_loop()
     names = [f"n{number}" for number in range(COUNT)]
 
@@ -77,7 +92,7 @@ def rack() -> Iterator[Machines]:
                 "mac": f"52:54:00:00:00:{number:02x}",
             }
             client: Any = machines
-            await Bmc(client, name, config).listen()
+            await Bmc(client, name, config, SerialLine(folder / name)).listen()
 
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -199,3 +214,145 @@ def test_a_restarted_bmc_is_reached_again(rack: Machines, tmp_path: Path) -> Non
     assert drive(restart, tmp_path, first=4) == [None]
     # While it is silent the login is tried again; it comes back within the driver's patience.
     assert isinstance(drive(lambda bmc: bmc.power(), tmp_path, first=4)[0], Power)
+
+
+def access(number: int) -> Access:
+    return Access(f"n{number}", f"127.77.0.{number + 1}", "admin", PASSWORD, port=6623)
+
+
+async def ipmitool(number: int, *words: str) -> tuple[int, str]:
+    """Another client, in a process of its own: exit status and all that it says."""
+    account = ["-H", f"127.77.0.{number + 1}", "-p", "6623", "-U", "admin", "-E"]
+    process = await asyncio.create_subprocess_exec(
+        *("ipmitool", "-I", "lanplus", "-C", "17", *account, *words),
+        env={**os.environ, "IPMI_PASSWORD": PASSWORD},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    said, _nothing = await process.communicate()
+    return process.returncode or 0, said.decode()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _count in range(400):
+        if condition():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("it did not come to pass")
+
+
+def test_consoles_of_many_machines_in_one_process(rack: Machines) -> None:
+    count = 20
+    shown = {number: bytearray() for number in range(count)}
+    text = {number: b"".join(b"%d: line %d\r\n" % (number, line) for line in range(300)) for number in range(count)}
+
+    async def work() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            driver = await stack.enter_async_context(IpmiDriver())
+            for number in range(count):
+                rack.prints(f"n{number}", b"before it was opened\r\n")
+                await stack.enter_async_context(driver.console(access(number), shown[number].extend))
+            for number in range(count):
+                rack.prints(f"n{number}", text[number])
+            await until(lambda: all(len(shown[number]) >= len(text[number]) for number in range(count)))
+
+    asyncio.run(work())
+    assert {number: bytes(got) for number, got in shown.items()} == text
+
+
+def test_other_sessions_work_while_a_console_is_open_and_may_not_have_it(rack: Machines) -> None:
+    shown = bytearray()
+
+    async def work() -> None:
+        async with IpmiDriver() as driver:
+            async with driver.console(access(30), shown.extend):
+                assert (await ipmitool(30, "power", "on"))[0] == 0
+                await until(lambda: bool(rack.state["n30"]["on"]))
+                status, said = await ipmitool(30, "sol", "activate")
+                assert (status != 0, "payload already active" in said) == (True, True)
+                rack.prints("n30", b"still here")
+                await until(lambda: bytes(shown) == b"still here")
+            # It was given back.
+            assert "already de-activated" in (await ipmitool(30, "sol", "deactivate"))[1]
+
+    asyncio.run(work())
+
+
+def test_a_console_that_is_taken_away_is_noticed(rack: Machines) -> None:
+    async def work() -> None:
+        async with IpmiDriver() as driver, driver.console(access(31), bytes) as console:
+            lost = asyncio.ensure_future(console.lost())
+            assert (await ipmitool(31, "sol", "deactivate"))[0] == 0
+            await asyncio.wait_for(lost, 5)
+
+    asyncio.run(work())
+
+
+def test_who_has_the_console_is_asked_too(rack: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A BMC need not say that it has given the console to somebody else."""
+    monkeypatch.setattr(console, "ALIVE", 0.2)
+    monkeypatch.setattr(console, "_DEACTIVATED", 0)
+
+    async def work() -> None:
+        async with IpmiDriver() as driver, driver.console(access(32), bytes) as open_console:
+            lost = asyncio.ensure_future(open_console.lost())
+            await asyncio.sleep(0.6)
+            assert not lost.done()
+            await ipmitool(32, "sol", "deactivate")
+            await asyncio.wait_for(lost, 5)
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "message"),
+    [
+        (0x80, Cause.BUSY, "another client"),
+        (0x81, Cause.REFUSED, "disabled"),
+        (0xC1, Cause.REFUSED, "no serial-over-LAN"),
+        (0xCC, Cause.REFUSED, "invalid"),
+    ],
+)
+def test_refused_consoles_have_a_cause(code: int, cause: Cause, message: str) -> None:
+    class Channel:
+        number = 1
+        handlers: ClassVar[list[Any]] = []
+
+        async def request(self, netfn: int, command: int, data: bytes = b"", *, answered: bool = True) -> bytes:
+            raise refusal(code, "request")
+
+        def on_sol(self, handler: Any) -> None:
+            self.handlers.append(handler)
+
+        def send_sol(self, payload: bytes) -> None: ...
+
+    with pytest.raises(BmcError, match=message) as refused:
+        asyncio.run(console.SolConsole(Channel(), 623, bytes).activate())
+    assert refused.value.cause is cause
+    assert Channel.handlers[-1] is None
+
+
+def test_packets_that_come_again_are_shown_once() -> None:
+    sent: list[bytes] = []
+    shown = bytearray()
+
+    class Channel:
+        number = 1
+        handler: Any = None
+
+        async def request(self, netfn: int, command: int, data: bytes = b"", *, answered: bool = True) -> bytes:
+            return bytes(8) + b"\x02\x6f" + bytes(2)
+
+        def on_sol(self, handler: Any) -> None:
+            self.handler = handler
+
+        def send_sol(self, payload: bytes) -> None:
+            sent.append(payload)
+
+    channel = Channel()
+    asyncio.run(console.SolConsole(channel, 623, shown.extend).activate())
+    for packet in (b"\1\0\0\0ab", b"\1\0\0\0ab", b"\1\0\0\0abc", b"\2\0\0\0abc", b"\0\1\1\0", b"\3", b"\3\0\0\0"):
+        channel.handler(bytearray(packet))
+    assert bytes(shown) == b"abcabc"
+    assert sent == [b"\0\1\2\0", b"\0\1\2\0", b"\0\1\3\0", b"\0\2\3\0", b"\0\3\0\0"]

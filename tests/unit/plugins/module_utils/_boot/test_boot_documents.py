@@ -119,6 +119,13 @@ def test_an_own_console_replaces_the_default() -> None:
     assert line.endswith("console=tty0 console=ttyS1,9600n8")
 
 
+@pytest.mark.parametrize(
+    ("extra", "there"), [([], True), (["quiet"], False), (["loglevel=7"], False), (["loglevel"], True)]
+)
+def test_the_kernel_prints_warnings_and_worse_unless_told_otherwise(extra: list[str], there: bool) -> None:
+    assert (" loglevel=5 " in kernel_arguments(SERVER, BOOT, extra)) is there
+
+
 def test_ipv6_addresses_stand_in_brackets() -> None:
     network = NodeNetwork("ctlplane", "fd00::10", "fd00::/64")
     line = kernel_arguments(with_(networks=(network,)), BootServer("fd00::1", 80))
@@ -146,7 +153,7 @@ def test_boot_script() -> None:
     url = BOOT.url(PATH)
     script = ipxe.boot_script(url, kernel_arguments(SERVER, BOOT))
     assert script.startswith("#!ipxe\n")
-    assert f"kernel {url}kernel initrd=ramdisk console=ttyS0,115200 tripleo.url={url} " in script
+    assert f"kernel {url}kernel initrd=ramdisk console=ttyS0,115200 loglevel=5 tripleo.url={url} " in script
     assert f"initrd --name ramdisk {url}ramdisk" in script
 
 

@@ -223,7 +223,7 @@ def test_access_log(tmp_path: Path) -> None:
 
 def test_evidence(site: Site) -> None:
     run = site.path / "run"
-    assert evidence(site.dir, "52:54:00:00:00:00", "10.0.0.10") == ["no DHCP request of it was seen"]
+    assert evidence(site.dir, "52:54:00:00:00:00", "10.0.0.10", "n0") == ["no DHCP request of it was seen"]
     dhcp = "dnsmasq-dhcp[5]: 1 {}(br0) 10.0.0.10 52:54:00:00:00:00 "
     noise = [
         "dnsmasq-dhcp[5]: 1 requested options: 52:54:00:00:00:00",
@@ -233,7 +233,7 @@ def test_evidence(site: Site) -> None:
     run.joinpath("nginx-access.log").write_text(
         f"10.0.0.10 GET /{PATHS['s0']}/boot.ipxe 200\n10.0.0.11 GET /{PATHS['s1']}/kernel 200\n"
     )
-    assert evidence(site.dir, "52:54:00:00:00:00", "10.0.0.10") == [
+    assert evidence(site.dir, "52:54:00:00:00:00", "10.0.0.10", "n0") == [
         "1 DHCPDISCOVER(br0) 10.0.0.10 52:54:00:00:00:00",
         "1 DHCPACK(br0) 10.0.0.10 52:54:00:00:00:00",
         "GET boot.ipxe 200",
