@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import failure_error
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.follow import MOST_LINES, Follow, Follower, failure
+from ansible_collections.tripleo.cloud.plugins.plugin_utils._parent import with_parent
 
 INTERVAL = 1.0
 POLL = "ansible_collections.tripleo.cloud.plugins.module_utils._run.poll"
@@ -29,6 +29,7 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _supports_check_mode = True
 
+    @with_parent()
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         del tmp
@@ -48,7 +49,6 @@ class ActionModule(ActionBase):
                 "nodes_file": {"type": "str"},
             }
         )
-        parent = os.getppid()
         seen = self._look(task_vars)
         if seen.get("failed") or self._task.check_mode or not seen["servers"]:
             result.update(seen)
@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
             seen["look"]["times"],
         )
         before = {name for name, follow in follower.servers.items() if follower.done(follow)}
-        failures = self._follow(follower, options, seen["look"], parent)
+        failures = self._follow(follower, options, seen["look"])
         reached = sorted(name for name, follow in follower.servers.items() if follower.done(follow))
         result.update(
             changed=bool(set(reached) - before),
@@ -97,9 +97,7 @@ class ActionModule(ActionBase):
                 display.display(f"  {name}: {line}")
         return found
 
-    def _follow(
-        self, follower: Follower, options: Mapping[str, Any], look: Mapping[str, Any], parent: int
-    ) -> list[dict[str, str]]:
+    def _follow(self, follower: Follower, options: Mapping[str, Any], look: Mapping[str, Any]) -> list[dict[str, str]]:
         """Follow until all have come or failed; returns the failures."""
         began = time.monotonic()
         listen, bmcs = options["listen"], look.get("bmcs", {})
@@ -122,8 +120,6 @@ class ActionModule(ActionBase):
             if all(follow.server in failures for follow in follower.pending()):
                 return [failures[name] for name in sorted(failures)]
             time.sleep(INTERVAL)
-            if os.getppid() != parent:
-                raise AnsibleActionFail("ansible-playbook has ended; the lease is no longer renewed")
             try:
                 offset, text = self._poll(options, look, offset)
                 faults = 0

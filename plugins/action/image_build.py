@@ -20,6 +20,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._errors import Tripl
 from ansible_collections.tripleo.cloud.plugins.module_utils._image import bundle
 from ansible_collections.tripleo.cloud.plugins.module_utils._image.report import progress
 from ansible_collections.tripleo.cloud.plugins.module_utils._node_zipapp import build_zipapp
+from ansible_collections.tripleo.cloud.plugins.plugin_utils._parent import with_parent
 
 COLLECTION = Path(__file__).resolve().parents[2]
 INTERVAL = 5.0
@@ -33,6 +34,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
     _supports_diff = True
 
+    @with_parent()
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)

@@ -17,6 +17,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.follow import Follower
+from ansible_collections.tripleo.cloud.plugins.plugin_utils._parent import with_parent
 
 INTERVAL = 1.0
 POLL = "ansible_collections.tripleo.cloud.plugins.module_utils._run.poll"
@@ -29,6 +30,7 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _supports_check_mode = True
 
+    @with_parent()
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         del tmp

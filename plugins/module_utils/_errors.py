@@ -1,9 +1,13 @@
 # Copyright: (c) 2026, the tripleo.cloud authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one error that rooms raise for what an operator can understand and act on."""
+"""The one error that rooms raise for what an operator can understand and act on; and what ends a module early."""
 
 from __future__ import annotations
+
+
+class Abandoned(SystemExit):
+    """Nobody waits for the result of this module any more; it ends in good order."""
 
 
 class TripleoError(Exception):

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
+import threading
+import time
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._errors import TripleoError
+from ._errors import Abandoned, TripleoError
+
+GRACE = 10.0
 
 STATE_SPEC: dict[str, Any] = {
     "state_dir": {"type": "path", "default": "/var/lib/tripleo-cloud"},
@@ -27,8 +33,12 @@ BATCH_SPEC: dict[str, Any] = {
 }
 
 
-def run(module: AnsibleModule, function: Callable[[], dict[str, Any]]) -> None:
-    """Exit with the function's result; turn a TripleoError into a failure that carries its parts."""
+def run(module: AnsibleModule, function: Callable[[], dict[str, Any]], grace: float = GRACE) -> None:
+    """Exit with the function's result; turn a TripleoError into a failure that carries its parts.
+
+    grace: seconds that the function may take to end by `Abandoned`, when nobody waits for its result any more.
+    """
+    end_with_listener(grace)
     try:
         result = function()
     except TripleoError as error:
@@ -39,6 +49,32 @@ def run(module: AnsibleModule, function: Callable[[], dict[str, Any]]) -> None:
     module.exit_json(**result)
 
 
+def end_with_listener(grace: float, output: int = 1) -> None:
+    """End this process when nobody reads its output any more: ansible-playbook was killed, or the connection broke.
+
+    The main thread gets `Abandoned`; after so many seconds of grace the process ends as it is.
+    """
+    listener = select.poll()
+    listener.register(output, 0)
+    if listener.poll(0):
+        return  # There never was one.
+
+    def abandon(_number: int, _frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Abandoned(1)
+
+    def watch() -> None:
+        listener.poll()
+        if grace:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(grace)
+        os._exit(1)
+
+    if grace:
+        signal.signal(signal.SIGTERM, abandon)
+    threading.Thread(target=watch, name="listener", daemon=True).start()
+
+
 def failure_error(entry: dict[str, str]) -> TripleoError:
     """The error that an entry of ``failed_nodes`` came from."""
     return TripleoError(
@@ -46,11 +82,17 @@ def failure_error(entry: dict[str, str]) -> TripleoError:
     )
 
 
-def load_private(path: str | None) -> dict[str, Any]:
-    """Read the private file of a batch module and unlink it before anything else is done; no path gives {}."""
+def load_private(module: AnsibleModule) -> dict[str, Any]:
+    """Read the private file of a batch module and unlink it before anything else is done; without one {}."""
+    path = module.params["private_file"]
     if not path:
         return {}
-    with open(path, encoding="utf-8") as stream:
-        os.unlink(path)
-        loaded: dict[str, Any] = json.load(stream)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            os.unlink(path)
+            loaded: dict[str, Any] = json.load(stream)
+    except (OSError, ValueError) as error:
+        # Not the decoder's own words, which may show what it read.
+        reason = getattr(error, "strerror", None) or "it is cut off"
+        module.fail_json(msg=f"the private file {path}: {reason}. Next: run the same command again")
     return loaded

@@ -38,7 +38,8 @@ options:
     type: str
   boot:
     description:
-      - Whether the run boots nodes. Its lease then ends 60 seconds after the last renewal, otherwise after 15 minutes.
+      - Whether the run boots nodes. Its lease then ends 60 seconds after the last renewal.
+      - Otherwise it ends after 15 minutes, but after 60 seconds while a module of this collection works.
     type: bool
     default: true
   who:

@@ -148,12 +148,13 @@ def identity(given: dict[str, Any], check: bool) -> dict[str, Any]:
         check=check,
     )
 
-    def open_session(user: str, secret: str, project: str) -> CloudSession:
-        return CloudSession(request.auth_url, user, secret, project, verify=given["ca_file"] or True)
-
     text = clouds_yaml(stack, request.auth_url, request.admin, request.region, given["ca_file"] or "")
     path = os.path.join(state_dir, "secrets", stack, "clouds.yaml")
-    with lease.hold(state_dir, stack, plan["hash"], given["run_id"], check=check):
+    with lease.hold(state_dir, stack, plan["hash"], given["run_id"], check=check) as alive:
+
+        def open_session(user: str, secret: str, project: str) -> CloudSession:
+            return CloudSession(request.auth_url, user, secret, project, given["ca_file"] or True, alive)
+
         steps = set_up(request, open_session)
         written = write_secret(path, text, check=check)
     return {"auth_url": request.auth_url, "clouds_file": path, **result(steps, path if written else "")}
@@ -200,7 +201,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    private = load_private(module.params["private_file"])
+    private = load_private(module)
     given = {**module.params, "services": private.get("services") or module.params["services"]}
     os.umask(0o077)
     if module.check_mode:

@@ -90,11 +90,11 @@ def prove(given: dict[str, Any], check: bool) -> dict[str, Any]:
         return {"changed": False, "proven": before}
     if check:
         return {"changed": True}
-    session = CloudSession(
-        login["auth_url"], login["username"], login["password"], login["project_name"],
-        verify=cloud.get("cacert") or True,
-    )  # fmt: skip
-    with lease.hold(state_dir, stack, plan["hash"], given["run_id"]):
+    with lease.hold(state_dir, stack, plan["hash"], given["run_id"]) as alive:
+        session = CloudSession(
+            login["auth_url"], login["username"], login["password"], login["project_name"],
+            cloud.get("cacert") or True, alive,
+        )  # fmt: skip
         if not session.login():
             raise CloudError(f"Keystone refuses the account of {clouds}", operation="prove the cloud")
         proof = prove_images(session, session.endpoint("image", cloud["region_name"]), given["timeout"])
@@ -129,7 +129,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    load_private(module.params["private_file"])
+    load_private(module)
     os.umask(0o077)
     run(module, lambda: prove(module.params, module.check_mode))
 

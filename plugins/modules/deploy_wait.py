@@ -168,7 +168,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    load_private(module.params["private_file"])
+    load_private(module)
     if module.check_mode:
         module.exit_json(changed=False, servers={}, total=0, changed_nodes=[], failed_nodes=[], look={})
     run(module, lambda: look(module.params))

@@ -228,7 +228,8 @@ def build(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
-    run(module, lambda: build(module))
+    # Its threads cannot be told to end; what they started dies with them, the next build removes what they made.
+    run(module, lambda: build(module), grace=0.0)
 
 
 if __name__ == "__main__":

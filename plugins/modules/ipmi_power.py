@@ -112,6 +112,7 @@ power:
 """
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -148,7 +149,7 @@ def power(parameters: dict[str, Any], private: dict[str, Any], check: bool) -> d
 
     stack, run_id = parameters["stack"], parameters["run_id"]
     holding = lease.hold(state_dir, stack, parameters["plan"], run_id, check=check)
-    with holding, State.open(state_dir, read_only=check) as state:
+    with holding as alive, State.open(state_dir, read_only=check) as state:
         plan = state.plan(stack, parameters["plan"])
         everyone = targets(state, plan, ())
         chosen = due(wanted, targets(state, plan, parameters["only"]))
@@ -162,7 +163,7 @@ def power(parameters: dict[str, Any], private: dict[str, Any], check: bool) -> d
             starting = [target for target in chosen if request.restart or not target.started]
             recorded_by = run_id if parameters["console"] else None
             fault = consoles.begin(state_dir, plan, recorded_by, everyone, starting, private)
-        result = power_servers(request, chosen, accesses, state, plan, tell)
+        result = power_servers(replace(request, alive=alive), chosen, accesses, state, plan, tell)
         return {**result, "warnings": [fault]} if fault else result
 
 
@@ -181,7 +182,7 @@ def main() -> None:
         required_together=BMC_RULES["required_together"],
         supports_check_mode=True,
     )
-    private = load_private(module.params["private_file"])
+    private = load_private(module)
     os.umask(0o077)
     run(module, lambda: power(module.params, private, module.check_mode))
 

@@ -130,7 +130,7 @@ def push(given: dict[str, Any], check: bool, diff: bool) -> dict[str, Any]:
     state_dir, stack = given["state_dir"], given["stack"]
     holding = lease.hold(state_dir, stack, given["plan"] or "", given["run_id"], check=check)
     secrets = SecretStore(state_dir, stack).values()
-    with holding as keepalive, State.open(state_dir, read_only=check) as state:
+    with holding as alive, State.open(state_dir, read_only=check) as state:
         if check and state.current_plan(stack) is None:
             known_later: dict[str, Any] = {"pushed_nodes": {}, "changed_nodes": [], "failed_nodes": [], "services": {}}
             return {"changed": True, "plan": "", "total": 0, "msg": "the servers are known after deploy", **known_later}
@@ -149,7 +149,7 @@ def push(given: dict[str, Any], check: bool, diff: bool) -> dict[str, Any]:
             check=check,
         )
         recorder = StateRecorder(state, stack, str(plan["hash"]), given["run_id"] or "")
-        outcomes = deliver(chosen, settings, recorder, keepalive.check if keepalive else lambda: None)
+        outcomes = deliver(chosen, settings, recorder, alive)
     changed = [outcome.target.server for outcome in outcomes if outcome.changed]
     result: dict[str, Any] = {
         "changed": bool(changed),
@@ -196,7 +196,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    load_private(module.params["private_file"])
+    load_private(module)
     run(module, lambda: push(module.params, module.check_mode, module._diff))
 
 

@@ -163,7 +163,7 @@ def boot_plan(parameters: dict[str, Any], private: dict[str, Any], check: bool) 
     state_dir, stack = parameters["state_dir"], parameters["stack"]
     arguments = check_extra(parameters["kernel_arguments"])
     holding = lease.hold(state_dir, stack, parameters["plan"], parameters["run_id"], check=check)
-    with holding, State.open(state_dir, read_only=check) as state:
+    with holding as alive, State.open(state_dir, read_only=check) as state:
         plan = state.plan(stack, parameters["plan"])
         everyone = targets(state, plan, [])
         chosen = targets(state, plan, parameters["only"])
@@ -179,6 +179,7 @@ def boot_plan(parameters: dict[str, Any], private: dict[str, Any], check: bool) 
             check=check,
             locks=locks(state_dir),
             uefi=uefi_nodes(state, chosen),
+            alive=alive,
         )
         accesses = [bmc_of(target, private) for target in chosen if not target.written]
         public_key = ensure_ssh_key(state_dir, stack, check=check)
@@ -207,7 +208,7 @@ def main() -> None:
         required_together=[("http_address", "http_port"), *BMC_RULES["required_together"]],
         supports_check_mode=True,
     )
-    private = load_private(module.params["private_file"])
+    private = load_private(module)
     os.umask(0o077)
     if module.params["stack"]:
         run(module, lambda: boot_plan(module.params, private, module.check_mode))

@@ -172,7 +172,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    private = load_private(module.params["private_file"])
+    private = load_private(module)
     os.umask(0o077)
     run(module, lambda: stack(module.params, private, module.check_mode))
 

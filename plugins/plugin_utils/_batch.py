@@ -13,6 +13,10 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
 from ansible_collections.tripleo.cloud.plugins.module_utils._heat.source import without_text
 from ansible_collections.tripleo.cloud.plugins.module_utils._plan.nodes import Node, parse_nodes
+from ansible_collections.tripleo.cloud.plugins.plugin_utils._parent import with_parent
+
+SWEEP = 'n=0; while [ -e "$1" ] && [ $n -lt "$2" ]; do sleep 1; n=$((n + 1)); done; rm -f "$1"'
+SWEEP_SECONDS = 60
 
 
 class BatchAction(ActionBase):
@@ -21,6 +25,7 @@ class BatchAction(ActionBase):
     TRANSFERS_FILES = False
     _supports_check_mode = True
 
+    @with_parent()
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
@@ -53,13 +58,20 @@ class BatchAction(ActionBase):
             raise AnsibleActionFail(str(error)) from error
 
     def upload_private(self, content: dict[str, Any]) -> str:
-        """Write content on the Deployment cloud under umask 077 without a copy on the control host; return its path."""
+        """Write content on the Deployment cloud under umask 077 without a copy on the control host; return its path.
+
+        A process of its own there removes the file when no module has taken it within a minute: this process, and the
+        module, may be killed before.
+        """
         shell = self._connection._shell
         if not shell.tmpdir:
             self._make_tmp_path()
         path: str = shell.join_path(shell.tmpdir, "private.json")
+        file, sweep = shell.quote(path), shell.quote(SWEEP)
         done = self._low_level_execute_command(
-            f"umask 077 && cat > {shell.quote(path)}", in_data=json.dumps(content).encode()
+            f"umask 077 && : > {file} && {{ setsid sh -c {sweep} sweep {file} {SWEEP_SECONDS}"
+            f" < /dev/null > /dev/null 2>&1 & }} && cat > {file}",
+            in_data=json.dumps(content).encode(),
         )
         if done["rc"] != 0:
             raise AnsibleActionFail(f"writing the private file on the Deployment cloud failed: {done['stderr']}")
@@ -69,6 +81,7 @@ class BatchAction(ActionBase):
 class PlainAction(BatchAction):
     """For modules of the group that need no nodes: the common default is dropped."""
 
+    @with_parent()
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = ActionBase.run(self, tmp, task_vars)
         result.update(self._execute_module(module_args=self.arguments(), task_vars=task_vars or {}))

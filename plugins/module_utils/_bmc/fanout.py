@@ -15,13 +15,14 @@ from .errors import BmcError, Cause
 from .ipmi_driver import IpmiDriver
 from .lock import locked
 from .model import Access
-from .protocol import Driver, Operation, Outcome
+from .protocol import Bmc, Driver, Operation, Outcome
 
 T = TypeVar("T")
 
 IN_FLIGHT = 256
 # Logging in to a BMC that answers takes well under a second; a silent one is given up after 5 to 6.
 LOGIN = 20.0
+ALIVE_SECONDS = 1.0
 DRIVERS: Mapping[str, Callable[[], Driver]] = MappingProxyType({"ipmi": IpmiDriver})
 
 
@@ -34,6 +35,7 @@ def drive(
     timeout: float,
     in_flight: int = IN_FLIGHT,
     done: Callable[[str, Outcome[T]], None] | None = None,
+    alive: Callable[[], None] = lambda: None,
     drivers: Mapping[str, Callable[[], Driver]] = DRIVERS,
 ) -> dict[str, Outcome[T]]:
     """Run operation on every BMC; return its value or a BmcError for each node, in the order of accesses.
@@ -41,8 +43,9 @@ def drive(
     name: the operation in words, for errors. locks: folder of the lock files.
     timeout: seconds that the operation may take on one BMC, logging in and waiting for its lock come on top.
     done: called in this thread as soon as a node has its outcome.
+    alive: called before each BMC and each second; what it raises ends the whole, and no further BMC is touched.
     """
-    return asyncio.run(_drive(list(accesses), operation, name, locks, timeout, in_flight, done, drivers))
+    return asyncio.run(_drive(list(accesses), operation, name, locks, timeout, in_flight, done, alive, drivers))
 
 
 async def _drive(
@@ -53,6 +56,7 @@ async def _drive(
     timeout: float,
     in_flight: int,
     done: Callable[[str, Outcome[T]], None] | None,
+    alive: Callable[[], None],
     drivers: Mapping[str, Callable[[], Driver]],
 ) -> dict[str, Outcome[T]]:
     slots = asyncio.Semaphore(in_flight)
@@ -61,14 +65,28 @@ async def _drive(
         for kind in sorted({access.driver for access in accesses} & set(drivers)):
             entered[kind] = await stack.enter_async_context(drivers[kind]())
 
+        async def begin(bmc: Bmc) -> T:
+            alive()
+            return await operation(bmc)
+
         async def one(access: Access) -> Outcome[T]:
             async with slots:
-                outcome = await _operate(access, entered.get(access.driver), operation, name, locks, timeout)
+                outcome = await _operate(access, entered.get(access.driver), begin, name, locks, timeout)
             if done is not None:
                 done(access.node, outcome)
             return outcome
 
-        outcomes = await asyncio.gather(*(one(access) for access in accesses))
+        tasks = [asyncio.ensure_future(one(access)) for access in accesses]
+        work = asyncio.gather(*tasks)
+        try:
+            while not work.done():
+                await asyncio.wait({work}, timeout=ALIVE_SECONDS)
+                alive()
+            outcomes = work.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(work, *tasks, return_exceptions=True)
     return {access.node: outcome for access, outcome in zip(accesses, outcomes)}
 
 

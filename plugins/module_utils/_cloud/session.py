@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any, Protocol, Union
+from typing import Any, Callable, Protocol, Union
 
 from .errors import CloudError
 
@@ -52,9 +52,18 @@ class CloudSession:
     """One user in one project, by password.
 
     auth_url: Keystone's, with /v3. verify: whether certificates are checked, or the file of the authorities.
+    alive: called before each request; raises when nothing more may be done.
     """
 
-    def __init__(self, auth_url: str, user: str, password: str, project: str, verify: Union[bool, str] = True) -> None:
+    def __init__(
+        self,
+        auth_url: str,
+        user: str,
+        password: str,
+        project: str,
+        verify: Union[bool, str] = True,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
         if MISSING:
             raise CloudError(
                 f"the Python library openstacksdk is missing here: {MISSING}",
@@ -63,6 +72,7 @@ class CloudSession:
             )
         self.auth_url = auth_url
         self.user = user
+        self._alive = alive
         self._login: Any = v3.Password(
             auth_url=auth_url,
             username=user,
@@ -77,6 +87,7 @@ class CloudSession:
         """Wait until Keystone answers at all; CloudError after timeout seconds."""
         end = time.monotonic() + timeout
         while True:
+            self._alive()
             try:
                 self._session.get(self.auth_url, authenticated=False, connect_retries=0)
                 return
@@ -91,6 +102,7 @@ class CloudSession:
 
     def login(self) -> bool:
         """Get a token; False when Keystone refuses the password."""
+        self._alive()
         try:
             self._session.get_token()
         except auth_errors.Unauthorized:
@@ -117,6 +129,7 @@ class CloudSession:
 
         Raises CloudError on any status of 400 and above but those in allow.
         """
+        self._alive()
         content: dict[str, Any] = {"json": body} if data is None else {"data": data}
         if data is not None:
             content["headers"] = {"Content-Type": "application/octet-stream"}

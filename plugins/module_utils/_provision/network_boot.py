@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, Callable, Union
 
 from .._bmc.errors import BmcError
 from .._bmc.fanout import drive
@@ -34,7 +34,7 @@ class Request:
     """What a run asks for.
 
     ramdisk: name of the deploy ramdisk in the store. arguments: extra kernel arguments.
-    timeout: seconds for each BMC. uefi: nodes that boot by UEFI.
+    timeout: seconds for each BMC. uefi: nodes that boot by UEFI. alive: raises when no further node may be touched.
     """
 
     state_dir: str
@@ -45,6 +45,7 @@ class Request:
     check: bool
     locks: str
     uefi: frozenset[str] = frozenset()
+    alive: Callable[[], None] = lambda: None
 
     def folder(self, place: str) -> str:
         """The folder that a node fetches from."""
@@ -53,7 +54,7 @@ class Request:
 
 def set_boot_device(
     request_name: str, accesses: Sequence[Access], wanted: Mapping[str, BootOverride], *, timeout: float, check: bool,
-    locks: str,
+    locks: str, alive: Callable[[], None] = lambda: None,
 ) -> dict[str, Outcome]:  # fmt: skip
     """Set and read back the boot device of each node."""
     outcomes: dict[str, Outcome] = {}
@@ -65,6 +66,7 @@ def set_boot_device(
                 name=request_name,
                 locks=locks,
                 timeout=timeout,
+                alive=alive,
             )
         )
     return outcomes
@@ -149,6 +151,7 @@ def boot_servers(
     laid: dict[str, Laid] = {}
     booting: dict[str, ServerBoot] = {}
     for target in due:
+        request.alive()
         image = images.get(str(target.entry["build_id"]))
         partition = int(image.manifest.get("root_partition") or 0) if image else 0
         server = server_boot(plan, target, key, public_key, request.boot, partition)
@@ -168,6 +171,7 @@ def boot_servers(
         timeout=request.timeout,
         check=request.check,
         locks=request.locks,
+        alive=request.alive,
     )
     return summary(due, laid, outcomes, len(chosen), run_changed)
 

@@ -23,6 +23,7 @@ class Request:
     """What is asked of the machines. wanted: a state or an action. timeout: seconds until it must be confirmed.
 
     restart: turning on begins anew with servers that were started under the plan and have not booted.
+    alive: raises when no further machine may be touched.
     """
 
     wanted: Union[Power, Action]
@@ -30,6 +31,7 @@ class Request:
     check: bool
     locks: str
     restart: bool = False
+    alive: Callable[[], None] = lambda: None
 
     @property
     def name(self) -> str:
@@ -92,6 +94,7 @@ def power_servers(
                 locks=request.locks,
                 timeout=request.timeout,
                 done=done,
+                alive=request.alive,
             )
         )
     return summary(outcomes, len(targets))

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -124,7 +126,24 @@ def inline_nodes(parameters: Mapping[str, Any]) -> list[Access]:
 
 
 def locks(state_dir: str) -> str:
-    """Folder of the BMC lock files; where there is no state directory, one of this user's own."""
+    """Folder of the BMC lock files; where there is no state directory, one of this user's own.
+
+    ProvisionError when somebody else has laid something in the place of that one.
+    """
     if os.path.isdir(state_dir):
         return os.path.join(state_dir, "locks")
-    return os.path.join(tempfile.gettempdir(), f"tripleo-cloud-{os.getuid()}", "locks")
+    own = os.environ.get("XDG_RUNTIME_DIR", "")
+    if own and os.path.isdir(own) and os.stat(own).st_uid == os.geteuid():
+        return os.path.join(own, "tripleo-cloud", "locks")
+    # Everybody can write to the folder above it: only a folder that is ours, and only ours, is used.
+    folder = os.path.join(tempfile.gettempdir(), f"tripleo-cloud-{os.geteuid()}")
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise ProvisionError(
+            f"{folder} is not a folder of this user alone",
+            operation="lock the BMCs",
+            next_step="Remove it, or name a state_dir that exists.",
+        )
+    return os.path.join(folder, "locks")

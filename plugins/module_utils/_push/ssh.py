@@ -66,7 +66,9 @@ class Access:
         }
         flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
         where = ["-p", str(self.port), f"{self.user}@{address}"]
-        return ["ssh", "-F", "none", "-T", "-i", self.key, *flags, *where, self.agent, action]
+        # However this process ends, ssh ends with it.
+        start = ["setpriv", "--pdeathsig", "TERM", "ssh"]
+        return [*start, "-F", "none", "-T", "-i", self.key, *flags, *where, self.agent, action]
 
 
 async def call_agent(

@@ -55,7 +55,8 @@ class Keeper:
 
     def tick(self) -> bool:
         """One round; False when there is nothing left to keep."""
-        wanted = [lease for lease in expire(self.state_dir) if lease.boot]
+        live = expire(self.state_dir, fault=self._fault, none_left=self._forget_status)
+        wanted = [lease for lease in live if lease.boot]
         if self.stopping or not wanted:
             return False
         boots = list(self._boots(wanted))
@@ -88,10 +89,9 @@ class Keeper:
 
     def close(self) -> None:
         """Stop the services."""
+        self._forget_status()
         for service in self.services:
             service.stop()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(self._run, STATUS))
 
     def log(self, text: str) -> None:
         """One line of run/keeper.log, which is the keeper's standard error."""
@@ -129,6 +129,11 @@ class Keeper:
         if self._written.get(STATUS) != text:
             serve.write_file(os.path.join(self._run, STATUS), text, 0o600)
             self._written[STATUS] = text
+
+    def _forget_status(self) -> None:
+        """A run that begins from now on must not take this keeper's services for ready."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self._run, STATUS))
 
     def _fault(self, text: str) -> None:
         if text not in self._faults:

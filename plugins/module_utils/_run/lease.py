@@ -14,12 +14,13 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from .._errors import TripleoError
+from .._errors import Abandoned, TripleoError
 
-BOOT_TTL = 60.0
+# Seconds that a lease lives after a renewal: while nodes boot or one of our modules works, and while others' tasks do.
+WORK_TTL = 60.0
 PLAIN_TTL = 900.0
 SUFFIX = ".lease"
 _TAKEOVER_FRACTION = 6
@@ -54,6 +55,10 @@ class Lease(NamedTuple):
         """True when its holder, which renews twice as often, must have ended."""
         return now - self.renewed > self.ttl / _TAKEOVER_FRACTION
 
+    def free(self, plan: str) -> float:
+        """When a run with this plan hash may take it over, unless it is renewed before."""
+        return self.renewed + self.ttl / (_TAKEOVER_FRACTION if self.plan == plan else 1)
+
 
 def acquire(
     state_dir: str, stack: str, plan: str, who: str, run_id: str, boot: bool, *, now: float | None = None
@@ -67,9 +72,9 @@ def acquire(
     with _locked(state_dir):
         held = read(state_dir, stack)
         if held and held.live(moment) and held.run_id != run_id and not (held.plan == plan and held.abandoned(moment)):
-            raise _refusal(held)
+            raise _refusal(held, plan, moment)
         since = held.since if held and held.run_id == run_id else moment
-        lease = Lease(stack, run_id, plan, who, since, BOOT_TTL if boot else PLAIN_TTL, boot, moment)
+        lease = Lease(stack, run_id, plan, who, since, WORK_TTL if boot else PLAIN_TTL, boot, moment)
         _write(state_dir, lease)
     return lease
 
@@ -77,15 +82,19 @@ def acquire(
 @contextlib.contextmanager
 def unheld(state_dir: str, stack: str, *, now: float | None = None) -> Iterator[None]:
     """Nobody takes or renews a lease during the body, which must be short; LeaseHeld when a run holds the stack."""
+    moment = time.time() if now is None else now
     with _locked(state_dir):
         held = read(state_dir, stack)
-        if held and held.live(time.time() if now is None else now):
-            raise _refusal(held)
+        if held and held.live(moment):
+            raise _refusal(held, "", moment)
         yield
 
 
-def renew(state_dir: str, stack: str, run_id: str, *, now: float | None = None) -> Lease:
-    """Prolong the lease of run_id; raise LeaseLost when it has ended or is another run's."""
+def renew(state_dir: str, stack: str, run_id: str, *, working: bool = False, now: float | None = None) -> Lease:
+    """Prolong the lease of run_id; raise LeaseLost when it has ended or is another run's.
+
+    working: a module of ours holds it now and will renew it often, so that it may end soon when nobody does.
+    """
     moment = time.time() if now is None else now
     with _locked(state_dir):
         held = read(state_dir, stack)
@@ -96,7 +105,7 @@ def renew(state_dir: str, stack: str, run_id: str, *, now: float | None = None) 
                 operation="renew the stack's lease",
                 next_step="run the same playbook again, it goes on from what is proven",
             )
-        lease = held._replace(renewed=moment)
+        lease = held._replace(renewed=moment, ttl=WORK_TTL if held.boot or working else PLAIN_TTL)
         _write(state_dir, lease)
     return lease
 
@@ -111,40 +120,71 @@ def release(state_dir: str, stack: str, run_id: str) -> bool:
     return True
 
 
-def expire(state_dir: str, *, now: float | None = None) -> list[Lease]:
-    """Remove the leases whose time has passed; return the live ones, sorted by stack."""
+def expire(
+    state_dir: str,
+    *,
+    fault: Callable[[str], None] | None = None,
+    none_left: Callable[[], None] | None = None,
+    now: float | None = None,
+) -> list[Lease]:
+    """Remove the leases whose time has passed; return the live ones, sorted by stack.
+
+    fault: as of `leases`. none_left: called when no live lease has boot work, and before anybody can take one.
+    """
     moment = time.time() if now is None else now
     live = []
     with _locked(state_dir):
-        for lease in leases(state_dir):
+        for lease in leases(state_dir, fault):
             if lease.live(moment):
                 live.append(lease)
             else:
                 os.unlink(_path(state_dir, lease.stack))
+        if none_left and not any(lease.boot for lease in live):
+            none_left()
     return live
 
 
-def leases(state_dir: str) -> list[Lease]:
-    """All leases that are written down, ended ones too, sorted by stack."""
+def leases(state_dir: str, fault: Callable[[str], None] | None = None) -> list[Lease]:
+    """All leases that are written down, ended ones too, sorted by stack.
+
+    fault: told of each file that cannot be read; such a file stops nobody but its own stack.
+    """
+    found = []
     with contextlib.suppress(FileNotFoundError):
-        names = sorted(name for name in os.listdir(os.path.join(state_dir, "run")) if name.endswith(SUFFIX))
-        return [lease for lease in (read(state_dir, name[: -len(SUFFIX)]) for name in names) if lease]
-    return []
+        for name in sorted(os.listdir(os.path.join(state_dir, "run"))):
+            if not name.endswith(SUFFIX):
+                continue
+            try:
+                lease = read(state_dir, name[: -len(SUFFIX)])
+            except TripleoError as error:
+                if fault:
+                    fault(str(error))
+                continue
+            found += [lease] if lease else []
+    return found
 
 
 def read(state_dir: str, stack: str) -> Lease | None:
-    """The lease as it is written down, ended or not."""
+    """The lease as it is written down, ended or not. A damaged one is a TripleoError until it must have ended."""
+    path = _path(state_dir, stack)
     try:
-        with open(_path(state_dir, stack), encoding="utf-8") as stream:
-            fields: dict[str, Any] = json.load(stream)
-        return Lease(**fields)
+        with open(path, encoding="utf-8") as stream:
+            written = os.fstat(stream.fileno()).st_mtime
+            text = stream.read()
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    try:
+        fields: dict[str, Any] = json.loads(text)
+        times = {name: float(fields[name]) for name in ("since", "ttl", "renewed")}
+        return Lease(**{**fields, **times})
+    except (ValueError, TypeError, KeyError) as error:
+        if time.time() - written > PLAIN_TTL:
+            return None
         raise TripleoError(
-            f"{_path(state_dir, stack)} is not a lease: {error}",
+            f"{path} is not a lease: {error}",
             operation="read the stack's lease",
-            next_step="make sure that no run is going on, then remove the file",
+            next_step="make sure that no run is going on, then remove the file; "
+            f"it counts as ended after {_clock(written + PLAIN_TTL)}",
         ) from error
 
 
@@ -154,8 +194,10 @@ class Keepalive:
     def __init__(self, state_dir: str, stack: str, run_id: str) -> None:
         self._arguments = (state_dir, stack, run_id)
         self._ended = threading.Event()
-        self._lost: LeaseLost | None = None
-        self._interval = renew(state_dir, stack, run_id).ttl / _RENEWALS_A_TTL
+        self._lost: TripleoError | None = None
+        lease = renew(state_dir, stack, run_id, working=True)
+        self.boot = lease.boot
+        self._interval = lease.ttl / _RENEWALS_A_TTL
         self._thread = threading.Thread(target=self._work, name="lease", daemon=True)
         self._thread.start()
 
@@ -165,31 +207,44 @@ class Keepalive:
             raise self._lost
 
     def close(self) -> None:
-        """Stop renewing; the lease itself stays."""
+        """Stop renewing; the lease itself stays, for the tasks of others that may follow."""
         self._ended.set()
         self._thread.join()
+        self._renew(working=False)
 
     def _work(self) -> None:
-        while not self._ended.wait(self._interval):
+        while not self._ended.wait(self._interval) and not self._lost:
+            self._renew(working=True)
+
+    def _renew(self, *, working: bool) -> None:
+        # What the file system refuses is tried again; a lease that could not be renewed for too long has ended.
+        with contextlib.suppress(OSError):
             try:
-                renew(*self._arguments)
-            except LeaseLost as error:
+                renew(*self._arguments, working=working)
+            except TripleoError as error:
                 self._lost = error
-                return
 
 
 @contextlib.contextmanager
-def held(state_dir: str, stack: str | None, run_id: str | None) -> Iterator[Keepalive | None]:
+def held(state_dir: str, stack: str | None, run_id: str | None) -> Iterator[Callable[[], None]]:
     """Renew the lease while the body works; LeaseLost before it or, when it has ended well, after it.
 
-    Without a run id there is nothing to renew and the body simply runs.
+    Gives a function that raises LeaseLost as soon as the lease is lost.
+
+    Without a run id there is nothing to renew and the body simply runs. When nobody waits for the body's result any
+    more, the run is over: its stack is free at once, but with boot work, where nodes are served until the time has
+    passed.
     """
     if not (stack and run_id):
-        yield None
+        yield lambda: None
         return
     keepalive = Keepalive(state_dir, stack, run_id)
     try:
-        yield keepalive
+        yield keepalive.check
+    except Abandoned:
+        if not keepalive.boot:
+            release(state_dir, stack, run_id)
+        raise
     finally:
         keepalive.close()
     keepalive.check()
@@ -198,32 +253,38 @@ def held(state_dir: str, stack: str | None, run_id: str | None) -> Iterator[Keep
 @contextlib.contextmanager
 def hold(
     state_dir: str, stack: str, plan: str, run_id: str | None, *, check: bool = False
-) -> Iterator[Keepalive | None]:
+) -> Iterator[Callable[[], None]]:
     """Hold the stack while the body works: by the run's lease, or without a run by one that begins and ends here.
 
-    Check mode holds nothing.
+    Check mode holds nothing. Gives what `held` gives.
     """
     if check:
-        yield None
+        yield lambda: None
         return
     own = "" if run_id else uuid.uuid4().hex
     if own:
         acquire(state_dir, stack, plan, f"{getpass.getuser()}@{socket.gethostname()}", own, False)
     try:
-        with held(state_dir, stack, run_id or own) as keepalive:
-            yield keepalive
+        with held(state_dir, stack, run_id or own) as alive:
+            yield alive
     finally:
         if own:
             release(state_dir, stack, own)
 
 
-def _refusal(held: Lease) -> LeaseHeld:
-    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(held.since))
+def _refusal(held: Lease, plan: str, now: float) -> LeaseHeld:
+    free = held.free(plan)
     return LeaseHeld(
-        f"{held.who} (run {held.run_id}) holds the stack {held.stack} since {when}",
+        f"{held.who} (run {held.run_id}) holds the stack {held.stack} since {_clock(held.since)} "
+        f"and was last heard of {max(0.0, now - held.renewed):.0f} s ago",
         operation="take the stack's lease",
-        next_step=f"wait for that run; if it was killed, its lease ends within {held.ttl:.0f} s",
+        next_step=f"wait until that run ends; if it was killed, run the same command again after {_clock(free)} "
+        f"(in {max(0.0, free - now):.0f} s)",
     )
+
+
+def _clock(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))
 
 
 def _path(state_dir: str, stack: str) -> str:

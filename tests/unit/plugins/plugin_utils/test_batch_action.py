@@ -6,15 +6,21 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret, VaultSecretsContext
+from ansible.plugins.shell.sh import ShellModule
 from ansible.template import Templar
+from ansible_collections.tripleo.cloud.plugins.plugin_utils import _batch
 from ansible_collections.tripleo.cloud.plugins.plugin_utils._batch import BatchAction
 
 SECRETS = [("default", VaultSecret(b"opens the vault"))]
@@ -68,3 +74,40 @@ def test_a_wrong_nodes_file_is_named(action: Any, tmp_path: Path) -> None:
     path.write_text("nodes: [{name: n1}]")
     with pytest.raises(AnsibleActionFail, match=r"nodes\.yaml: n1: bmc must be a mapping"):
         action.read_nodes(str(path))
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_private_file_that_no_module_takes_is_removed(
+    action: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: bool
+) -> None:
+    def execute(command: str, in_data: bytes) -> dict[str, Any]:
+        # This waits until nobody has the output open: the process that sweeps must not keep a connection.
+        done = subprocess.run(["/bin/sh", "-c", command], input=in_data, capture_output=True, check=False)
+        return {"rc": done.returncode, "stderr": done.stderr}
+
+    monkeypatch.setattr(_batch, "SWEEP_SECONDS", 2)
+    shell = ShellModule()
+    shell.tmpdir = str(tmp_path)
+    action._connection = SimpleNamespace(_shell=shell)
+    action._low_level_execute_command = execute
+    path = Path(action.upload_private({"secret": "hunter2"}))
+    assert json.loads(path.read_text()) == {"secret": "hunter2"}
+    assert path.stat().st_mode & 0o777 == 0o600
+    if taken:
+        path.unlink()
+    deadline = time.monotonic() + (1.5 if taken else 5)
+    while path.exists() or sweepers(path):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def sweepers(path: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = process.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if os.fspath(path) in words:
+            found.append(words)
+    return found

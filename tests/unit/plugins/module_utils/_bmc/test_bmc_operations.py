@@ -25,6 +25,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.model import (
     Device,
     Power,
 )
+from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
 
 NOTHING = BootOverride(Device.NONE)
 
@@ -159,6 +160,39 @@ def test_thousands_at_once_are_bounded(tmp_path: Path) -> None:
     machines = {f"n{number}": Machine() for number in range(2000)}
     outcomes = drive(machines, operations.change_power(Power.ON, timeout=5), tmp_path, in_flight=64)
     assert all(outcome.changed for outcome in outcomes.values())
+
+
+@pytest.mark.parametrize("in_flight", [1, 64])
+def test_after_the_loss_of_the_lease_no_further_node_is_touched(tmp_path: Path, in_flight: int) -> None:
+    machines = {f"n{number}": Machine() for number in range(200)}
+    ended: list[str] = []
+
+    def alive() -> None:
+        if len(ended) >= 10:
+            raise TripleoError("the lease is lost")
+
+    with pytest.raises(TripleoError, match="the lease is lost"):
+        drive(
+            machines,
+            operations.change_power(Power.ON, timeout=5),
+            tmp_path,
+            in_flight=in_flight,
+            done=lambda node, _outcome: ended.append(node),
+            alive=alive,
+        )
+    assert 10 <= sum(bool(machine.sent) for machine in machines.values()) <= 10 + in_flight
+
+
+def test_a_lost_lease_is_seen_while_all_bmcs_are_silent(tmp_path: Path) -> None:
+    calls: list[None] = []
+
+    def alive() -> None:
+        calls.append(None)
+        if len(calls) > 2:
+            raise TripleoError("the lease is lost")
+
+    with pytest.raises(TripleoError, match="the lease is lost"):
+        drive({"n1": Machine(hangs=True)}, lambda bmc: bmc.power(), tmp_path, timeout=60, alive=alive)
 
 
 def test_a_bmc_that_another_process_uses_is_waited_for_then_named(

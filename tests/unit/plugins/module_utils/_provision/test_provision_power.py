@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,11 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.errors import B
 from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.model import Access, Action, Command, Power
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision import power
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.errors import ProvisionError
-from ansible_collections.tripleo.cloud.plugins.module_utils._provision.targets import Target, inline_nodes
+from ansible_collections.tripleo.cloud.plugins.module_utils._provision.targets import (
+    Target,
+    inline_nodes,
+    locks,
+)
 
 PLAN = {"stack": "cloud", "hash": "ab" * 32}
 
@@ -152,3 +158,24 @@ def test_nodes_given_twice_are_refused() -> None:
     node = {"name": "n1", "address": "10.0.0.1", "username": "u", "password": "p"}
     with pytest.raises(ProvisionError, match="n1 is given twice"):
         inline_nodes({"nodes": [node, {**node, "address": "10.0.0.2"}]})
+
+
+def test_bmc_locks_without_a_state_folder_lie_in_a_folder_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", os.fspath(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    assert locks(os.fspath(tmp_path)) == os.fspath(tmp_path / "locks")
+    absent, own = os.fspath(tmp_path / "absent"), tmp_path / f"tripleo-cloud-{os.geteuid()}"
+    assert locks(absent) == os.fspath(own / "locks") == locks(absent)
+    assert own.stat().st_mode & 0o777 == 0o700
+    own.chmod(0o770)
+    with pytest.raises(ProvisionError, match="is not a folder of this user alone"):
+        locks(absent)
+    own.rmdir()
+    own.symlink_to(tmp_path)
+    with pytest.raises(ProvisionError, match="is not a folder of this user alone"):
+        locks(absent)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", os.fspath(tmp_path))
+    assert locks(absent) == os.fspath(tmp_path / "tripleo-cloud" / "locks")

@@ -10,6 +10,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -313,6 +314,31 @@ def test_a_lost_lease_ends_the_work(cloud: Cloud) -> None:
 
     with pytest.raises(TripleoError, match="the lease is lost"):
         cloud.deliver("server-0", alive=alive)
+
+
+def test_a_killed_process_takes_its_ssh_along(cloud: Cloud) -> None:
+    cloud.start()
+    code = (
+        "import asyncio, sys\n"
+        "from ansible_collections.tripleo.cloud.plugins.module_utils._push.ssh import Access, call_agent\n"
+        "access = Access(sys.argv[1], sys.argv[2], port=int(sys.argv[3]), agent='sleep 60; true')\n"
+        "asyncio.run(call_agent(access, 'server-0', '127.0.1.1', 'push', b'', print, 60))\n"
+    )
+    access = cloud.access()
+    command = [sys.executable, "-c", code, access.key, access.known_hosts, str(cloud.port)]
+    with subprocess.Popen(command) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        deadline = time.monotonic() + 20
+        while (
+            not (found := children.read_text().split())
+            or b"ssh\0-F" not in Path(f"/proc/{found[0]}/cmdline").read_bytes()[:6]
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.kill()
+    while Path(f"/proc/{found[0]}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_servers_that_are_not_booted_are_refused_and_previewed(cloud: Cloud) -> None:

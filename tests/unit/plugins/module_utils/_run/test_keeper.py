@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -111,6 +112,15 @@ class Site:
         with State.open(self.dir, read_only=True) as store:
             return store.servers("cloud")["s0"].stage
 
+    def pids(self, program: str) -> list[int]:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes()
+                if words.startswith(f"{program}\0".encode()) and self.dir.encode() in words:
+                    found.append(int(path.parent.name))
+        return found
+
     def processes(self) -> list[str]:
         found = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -215,10 +225,8 @@ def test_a_node_s_files_are_served_to_its_own_address_only(site: Site) -> None:
 def test_a_crashed_service_comes_back_and_all_end_with_the_lease(site: Site) -> None:
     site.start()
     log = site.path / "run" / "keeper.log"
-    for pid in Path("/proc").glob("[0-9]*"):
-        words = (pid / "cmdline").read_bytes() if (pid / "cmdline").exists() else b""
-        if words.startswith(b"dnsmasq\0") and site.dir.encode() in words:
-            os.kill(int(pid.name), signal.SIGKILL)
+    for pid in site.pids("dnsmasq"):
+        os.kill(pid, signal.SIGKILL)
     until(lambda: "dnsmasq ended with -9" in log.read_text())
     until(lambda: read_status(site.dir)["dnsmasq"]["ready"])
     lease.acquire(site.dir, "staging", PLAN, "a test", "r2", True)
@@ -235,6 +243,29 @@ def test_a_killed_keeper_leaves_nothing(site: Site) -> None:
     until(lambda: not site.processes() and not alive(site.dir))
     launch.start(site.dir)
     assert site.request("GET", "/boot.ipxe") == 200
+
+
+def test_a_run_that_begins_while_the_keeper_ends_gets_another_keeper(site: Site) -> None:
+    site.start()
+    first = (site.path / "keeper.pid").read_text()
+    # Between its last look at the leases and its end the keeper is alive, and its services still answer.
+    (dnsmasq,) = site.pids("dnsmasq")
+    os.kill(dnsmasq, signal.SIGSTOP)
+    lease.release(site.dir, "cloud", "r1")
+    time.sleep(1.5)
+    assert alive(site.dir)
+    site.start("r2")
+    assert (site.path / "keeper.pid").read_text() != first
+    assert alive(site.dir) and site.request("GET", "/boot.ipxe") == 200
+
+
+def test_a_damaged_lease_is_logged_and_the_keeper_goes_on(site: Site) -> None:
+    site.start()
+    (site.path / "run" / "broken.lease").write_text("")
+    until(lambda: "broken.lease is not a lease" in (site.path / "run" / "keeper.log").read_text())
+    time.sleep(1.5)
+    assert site.request("GET", "/boot.ipxe") == 200
+    assert (site.path / "run" / "keeper.log").read_text().count("broken.lease") == 1
 
 
 def test_a_port_in_use_is_named(site: Site) -> None:

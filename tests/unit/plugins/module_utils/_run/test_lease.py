@@ -89,6 +89,56 @@ def test_a_broken_lease_is_an_error_that_names_it(tmp_path: Path, text: str) -> 
         take(tmp_path, "run")
 
 
+def test_a_damaged_lease_stops_only_its_own_stack_and_only_for_a_while(tmp_path: Path) -> None:
+    state, damaged = os.fspath(tmp_path), tmp_path / "run" / "cloud.lease"
+    lease.acquire(state, "staging", PLAN, "someone", "two", True, now=1000.0)
+    damaged.write_text('{"renewed": "x", "ttl": 60, "since": 0}')
+    told: list[str] = []
+    assert [held.stack for held in lease.expire(state, fault=told.append, now=1000.0)] == ["staging"]
+    assert len(told) == 1 and os.fspath(damaged) in told[0]
+    assert [held.stack for held in lease.leases(state)] == ["staging"]
+    with pytest.raises(TripleoError, match="it counts as ended after 20"):
+        take(tmp_path, "run")
+    an_hour_ago = lease.time.time() - 3600
+    os.utime(damaged, (an_hour_ago, an_hour_ago))
+    assert take(tmp_path, "run").run_id == "run"
+
+
+def test_a_refusal_says_when_to_come_again(tmp_path: Path) -> None:
+    take(tmp_path, "run")
+    with pytest.raises(lease.LeaseHeld, match=r"last heard of 4 s ago.* after 1970-01-01 00:16:50 UTC \(in 6 s\)"):
+        take(tmp_path, "other", now=1004.0)
+    with pytest.raises(lease.LeaseHeld, match=r" after 1970-01-01 00:17:40 UTC \(in 56 s\)"):
+        take(tmp_path, "other", OTHER, now=1004.0)
+
+
+def test_the_last_boot_work_is_told_before_anybody_can_begin_more(tmp_path: Path) -> None:
+    state, told = os.fspath(tmp_path), list[str]()
+    take(tmp_path, "run")
+    lease.acquire(state, "staging", PLAN, "someone", "two", False, now=1000.0)
+    lease.expire(state, none_left=lambda: told.append("early"), now=1000.0)
+    assert told == []
+
+    def last() -> None:
+        begins = threading.Thread(target=take, args=(tmp_path, "next"), kwargs={"now": 1061.0})
+        begins.start()
+        begins.join(0.3)
+        told.append("waits" if begins.is_alive() else "took it")
+
+    lease.expire(state, none_left=last, now=1061.0)
+    assert told == ["waits"]
+
+
+def test_a_plain_lease_is_short_while_a_module_of_ours_works(tmp_path: Path) -> None:
+    state = os.fspath(tmp_path)
+    lease.acquire(state, "cloud", PLAN, "someone", "run", False)
+    with lease.held(state, "cloud", "run"):
+        at_work = lease.read(state, "cloud")
+    rest = lease.read(state, "cloud")
+    assert at_work and rest
+    assert (at_work.ttl, rest.ttl) == (lease.WORK_TTL, lease.PLAIN_TTL)
+
+
 def test_of_many_runs_one_wins(tmp_path: Path) -> None:
     won, refused = [], []
 
@@ -108,24 +158,24 @@ def test_of_many_runs_one_wins(tmp_path: Path) -> None:
 
 def test_held_renews_and_tells_of_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = os.fspath(tmp_path)
-    monkeypatch.setattr(lease, "BOOT_TTL", 0.6)
+    monkeypatch.setattr(lease, "WORK_TTL", 0.6)
     first = lease.acquire(state, "cloud", PLAN, "someone", "run", True)
     body = threading.Event()
-    with pytest.raises(lease.LeaseLost), lease.held(state, "cloud", "run") as keepalive:
-        assert keepalive is not None
+    with pytest.raises(lease.LeaseLost), lease.held(state, "cloud", "run") as alive:
         while (seen := lease.read(state, "cloud")) and seen.renewed <= first.renewed + 0.1:
             body.wait(0.01)
-        keepalive.check()
+        alive()
         lease.release(state, "cloud", "run")
         body.wait(0.2)
         with pytest.raises(lease.LeaseLost):
-            keepalive.check()
+            alive()
 
 
 def test_hold(tmp_path: Path) -> None:
     state = os.fspath(tmp_path)
-    with lease.hold(state, "cloud", "plan", None, check=True) as keepalive:
-        assert keepalive is None and lease.read(state, "cloud") is None
+    with lease.hold(state, "cloud", "plan", None, check=True) as alive:
+        alive()
+        assert lease.read(state, "cloud") is None
     with lease.hold(state, "cloud", "plan", None):
         with pytest.raises(lease.LeaseHeld), lease.hold(state, "cloud", "plan", None):
             pass
@@ -133,14 +183,14 @@ def test_hold(tmp_path: Path) -> None:
             pass
     assert lease.read(state, "cloud") is None
     lease.acquire(state, "cloud", "plan", "me", "run", True)
-    with lease.hold(state, "cloud", "plan", "run") as keepalive:
-        assert keepalive
+    with lease.hold(state, "cloud", "plan", "run") as alive:
+        alive()
     assert lease.release(state, "cloud", "run")
     with lease.unheld(state, "cloud"):
         pass
 
 
 def test_held_without_a_run(tmp_path: Path) -> None:
-    with lease.held(os.fspath(tmp_path), "cloud", None) as keepalive:
-        assert keepalive is None
+    with lease.held(os.fspath(tmp_path), "cloud", None) as alive:
+        alive()
     assert not (tmp_path / "run").exists()
