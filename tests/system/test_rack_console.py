@@ -19,6 +19,7 @@ import pytest
 from rack_tools import MARK, boots, console, told, tool, until
 
 from tripleo_cloud.rack import Rack
+from tripleo_cloud.rack.sol import LARGEST_DATA
 
 pytestmark = [pytest.mark.rack, pytest.mark.usefixtures("off_again")]
 
@@ -150,6 +151,6 @@ def test_the_console_by_pyghmi(rack: Rack) -> None:
         input=bmc["password"].encode() + b"\n", capture_output=True, check=True, timeout=120,
     )  # fmt: skip
     # Nothing of it is lost or doubled: it is what the machine's own log has.
-    assert len(done.stdout) > 500
+    assert len(done.stdout) > LARGEST_DATA, "several packets"
     assert done.stdout in console(rack, "a1")
     assert "already de-activated" in tool(rack, "a1", "sol", "deactivate").stderr

@@ -81,6 +81,7 @@ def test_the_preview_is_what_the_deployment_stores(run: RemoteRun) -> None:
     assert plan["hash"] in preview.output
     for server in plan["servers"].values():
         assert server["name"] in preview.output and server["node"] in preview.output
+        assert (run.state / "run" / "console" / f"{server['node']}.log").stat().st_size > 1000
     assert ours(run) == []
 
 

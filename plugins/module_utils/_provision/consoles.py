@@ -11,7 +11,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import IO, Any, cast
 
 from .._run import launch, lease
 from .._run.console import forget, recorder_log
@@ -64,9 +64,8 @@ def _start(state_dir: str, stack: str, arguments: Sequence[str], nodes: Mapping[
                 env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": library, "LANG": "C.UTF-8"},
                 start_new_session=True,
             )
-        assert process.stdin is not None
-        with process.stdin:
-            process.stdin.write(json.dumps(nodes).encode())
+        with cast(IO[bytes], process.stdin) as stream:
+            stream.write(json.dumps(nodes).encode())
     except OSError as error:
         return str(error)
     # It outlives this process on purpose; nobody waits for it here.

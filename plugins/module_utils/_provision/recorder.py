@@ -34,7 +34,7 @@ LOOK = 1.0
 RETRY = 10.0
 # Seconds that an earlier recorder may take to end, and all consoles together to be given back.
 TAKEOVER = 20.0
-GOODBYE = 10.0
+GOODBYE = 5.0
 LOGINS = 64
 # What does not change while a run lasts.
 _FINAL = (Cause.CREDENTIALS, Cause.REFUSED)
@@ -131,7 +131,7 @@ class Recorder:
 
 def _say(text: str) -> None:
     """One line of run/<stack>.recorder.log, which is the standard error."""
-    print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}", file=sys.stderr, flush=True)
+    os.write(2, f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n".encode(errors="replace"))
 
 
 async def _end(tasks: Sequence[asyncio.Future[None]]) -> None:
