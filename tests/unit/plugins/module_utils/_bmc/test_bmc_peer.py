@@ -35,7 +35,14 @@ from tripleo_cloud.rack.sol import SerialLine
 
 PASSWORD = "geheim-42"
 COUNT = 100
+# Several processes run tests at a time, also of several checkouts.
+SUBNET = f"127.77.{os.getpid() % 250}"
 NETWORK = BootOverride(Device.NETWORK)
+
+
+def address_of(number: int) -> str:
+    """Of a machine's BMC."""
+    return f"{SUBNET}.{number + 1}"
 
 
 class Machines:
@@ -87,7 +94,7 @@ def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
                 "uuid": str(uuid.uuid5(uuid.NAMESPACE_DNS, name)),
                 "username": "admin",
                 "password": PASSWORD,
-                "address": f"127.77.0.{number + 1}",
+                "address": address_of(number),
                 "port": 6623,
                 "mac": f"52:54:00:00:00:{number:02x}",
             }
@@ -105,7 +112,7 @@ def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
 def drive(operation: Any, tmp_path: Path, count: int = 1, first: int = 0, **changes: Any) -> list[Any]:
     fields = {"username": "admin", "password": PASSWORD, "port": 6623, **changes}
     accesses = [
-        Access(node=f"n{number}", address=f"127.77.0.{number + 1}", **fields) for number in range(first, first + count)
+        Access(node=f"n{number}", address=address_of(number), **fields) for number in range(first, first + count)
     ]
     outcomes = fanout.drive(accesses, operation, name="test", locks=os.fspath(tmp_path / "locks"), timeout=20)
     return list(outcomes.values())
@@ -196,8 +203,8 @@ def test_sensors_event_log_and_identity(rack: Machines, tmp_path: Path) -> None:
 
 def test_a_dead_bmc_does_not_hold_up_the_others(rack: Machines, tmp_path: Path) -> None:
     order: list[str] = []
-    accesses = [Access("dead", "127.77.1.1", "admin", PASSWORD, 6623)]
-    accesses += [Access(f"n{number}", f"127.77.0.{number + 1}", "admin", PASSWORD, 6623) for number in range(20)]
+    accesses = [Access("dead", f"{SUBNET}.250", "admin", PASSWORD, 6623)]
+    accesses += [Access(f"n{number}", address_of(number), "admin", PASSWORD, 6623) for number in range(20)]
     outcomes = fanout.drive(
         accesses, lambda bmc: bmc.power(), name="test", locks=os.fspath(tmp_path), timeout=20,
         done=lambda node, _outcome: order.append(node),
@@ -217,12 +224,12 @@ def test_a_restarted_bmc_is_reached_again(rack: Machines, tmp_path: Path) -> Non
 
 
 def access(number: int) -> Access:
-    return Access(f"n{number}", f"127.77.0.{number + 1}", "admin", PASSWORD, port=6623)
+    return Access(f"n{number}", address_of(number), "admin", PASSWORD, port=6623)
 
 
 async def ipmitool(number: int, *words: str) -> tuple[int, str]:
     """Another client, in a process of its own: exit status and all that it says."""
-    account = ["-H", f"127.77.0.{number + 1}", "-p", "6623", "-U", "admin", "-E"]
+    account = ["-H", address_of(number), "-p", "6623", "-U", "admin", "-E"]
     process = await asyncio.create_subprocess_exec(
         *("ipmitool", "-I", "lanplus", "-C", "17", *account, *words),
         env={**os.environ, "IPMI_PASSWORD": PASSWORD},
