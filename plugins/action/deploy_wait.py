@@ -14,7 +14,14 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import failure_error
-from ansible_collections.tripleo.cloud.plugins.module_utils._run.follow import MOST_LINES, Follow, Follower, failure
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.follow import (
+    MOST_LINES,
+    Follow,
+    Follower,
+    failure,
+    missing,
+)
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.limits import Limit
 from ansible_collections.tripleo.cloud.plugins.plugin_utils._parent import with_parent
 
 INTERVAL = 1.0
@@ -40,6 +47,7 @@ class ActionModule(ActionBase):
                 "stage_timeout": {"type": "int", "default": 900},
                 "listen": {"type": "int"},
                 "evidence_for": {"type": "list", "elements": "str", "default": []},
+                "overdue": {"type": "dict", "default": {}},
                 "state_dir": {"type": "str", "default": "/var/lib/tripleo-cloud"},
                 "stack": {"type": "str", "required": True},
                 "plan": {"type": "str", "default": ""},
@@ -60,15 +68,19 @@ class ActionModule(ActionBase):
             seen["servers"],
             time.monotonic(),
             seen["look"]["times"],
+            {
+                name: {stage: Limit(*known) for stage, known in stages.items()}
+                for name, stages in seen["look"]["limits"].items()
+            },
         )
         before = {name for name, follow in follower.servers.items() if follower.done(follow)}
-        failures = self._follow(follower, options, seen["look"])
+        overdue = self._follow(follower, options, seen["look"])
         reached = sorted(name for name, follow in follower.servers.items() if follower.done(follow))
         result.update(
             changed=bool(set(reached) - before),
             total=len(follower.servers),
             changed_nodes=[name for name in reached if name not in before],
-            failed_nodes=failures,
+            failed_nodes=[],
             servers={
                 name: {"node": it.node, "stage": it.stage, "cause": it.cause, "seconds": it.seconds()}
                 for name, it in follower.servers.items()
@@ -76,9 +88,20 @@ class ActionModule(ActionBase):
         )
         if options["listen"] is not None:
             result["silent"] = follower.silent()
-        elif failures:
-            result["evidence"] = self._evidence(failures, task_vars)
-            result.update(failed=True, msg="; ".join(str(failure_error(entry)) for entry in failures))
+            return result
+        failed = {follow.server: follow.cause for follow in follower.failed()} | overdue
+        if failed:
+            known = self._evidence(failed, overdue if options["run_id"] else {}, task_vars)
+            bmcs = seen["look"]["bmcs"]
+            entries = []
+            for name, cause in sorted(failed.items()):
+                follow = follower.servers[name]
+                dhcp = [line for line in known.get(name, []) if "DHCP" in line]
+                if follow.stage == "powered" and dhcp:
+                    cause += f"; the boot services' log says: {dhcp[-1]}"
+                entries.append(failure(follow, cause, bmcs.get(follow.node)))
+            result.update(evidence=known, failed_nodes=entries)
+            result.update(failed=True, msg="; ".join(str(failure_error(entry)) for entry in entries))
         return result
 
     def _look(self, task_vars: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
@@ -88,37 +111,47 @@ class ActionModule(ActionBase):
         )
         return seen
 
-    def _evidence(self, failures: list[dict[str, str]], task_vars: dict[str, Any] | None) -> dict[str, list[str]]:
-        """Show and return what logs and consoles know of the servers that failed, the first 16 of them."""
-        names = [failure["node"].partition(" ")[0] for failure in failures[:MOST_LINES]]
-        found: dict[str, list[str]] = self._look(task_vars, evidence_for=names).get("evidence", {})
+    def _evidence(
+        self, failed: Mapping[str, str], overdue: Mapping[str, str], task_vars: dict[str, Any] | None
+    ) -> dict[str, list[str]]:
+        """Show and return what logs and consoles know of the first 16 servers that failed.
+
+        overdue: servers that have not failed by themselves, with the cause; the state learns of it.
+        """
+        names = sorted(failed)[:MOST_LINES]
+        looked = self._look(task_vars, evidence_for=names, overdue=dict(overdue))
+        if looked.get("failed"):
+            display.warning(f"what is known of the servers that failed could not be read: {looked.get('msg')}")
+        found: dict[str, list[str]] = looked.get("evidence", {})
         for name in sorted(found):
             for line in found[name]:
                 display.display(f"  {name}: {line}")
         return found
 
-    def _follow(self, follower: Follower, options: Mapping[str, Any], look: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Follow until all have come or failed; returns the failures."""
+    def _follow(self, follower: Follower, options: Mapping[str, Any], look: Mapping[str, Any]) -> dict[str, str]:
+        """Follow until all have come or failed; why those count as failed that have not said so themselves."""
         began = time.monotonic()
-        listen, bmcs = options["listen"], look.get("bmcs", {})
-        failures: dict[str, dict[str, str]] = {}
+        listen = options["listen"]
         offset, faults = int(look["offset"]), 0
         changed: list[Follow] = []
+        told: set[str] = set()
         while True:
             for line in follower.lines(changed):
                 display.display(f"  {line}")
             now = time.monotonic()
-            if listen is not None and (now - began >= listen or not follower.silent()):
-                return []
-            late = follower.pending() if now - began > options["timeout"] else []
-            for follow in [] if listen is not None else [*follower.failed(), *late]:
-                cause = f"it is not {follower.target} after {options['timeout']} s" if follow in late else ""
-                failures.setdefault(follow.server, failure(follow, cause, bmcs.get(follow.node)))
-            for follow in [] if listen is not None else follower.overdue(now, options["stage_timeout"]):
-                cause = f"nothing was heard of it for {options['stage_timeout']} s"
-                failures.setdefault(follow.server, failure(follow, cause, bmcs.get(follow.node)))
-            if all(follow.server in failures for follow in follower.pending()):
-                return [failures[name] for name in sorted(failures)]
+            if listen is not None:
+                if now - began >= listen or not follower.silent():
+                    return {}
+            else:
+                overdue = follower.overdue(now, options["stage_timeout"])
+                if now - began > options["timeout"]:
+                    late = f"it is not {follower.target} after {options['timeout']} s"
+                    overdue = {follow.server: f"{missing(follow.stage)}: {late}" for follow in follower.pending()}
+                for name in sorted(set(overdue) - told):
+                    display.display(f"  {name}: {overdue[name]}")
+                told = set(overdue)
+                if len(overdue) == len(follower.pending()):
+                    return overdue
             time.sleep(INTERVAL)
             try:
                 offset, text = self._poll(options, look, offset)

@@ -12,7 +12,14 @@ from ansible_collections.tripleo.cloud.plugins.plugin_utils._batch import BatchA
 
 
 class ActionModule(BatchAction):
-    """Brings the registered hardware and BMC credentials to the module node."""
+    """Brings the registered hardware and BMC credentials to the module node; maintenance needs neither."""
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        if self._task.args.get("maintenance") is None:
+            return super().run(tmp, task_vars)
+        arguments = {key: value for key, value in self._task.args.items() if key != "nodes_file"}
+        result: dict[str, Any] = self._execute_module(module_args=arguments, task_vars=task_vars or {})
+        return result
 
     def private(self, nodes: tuple[Node, ...], arguments: dict[str, Any]) -> dict[str, Any]:
         if not nodes:

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+# Between a cause and the next step in one text.
+NEXT = ". Next: "
+
 
 class Abandoned(SystemExit):
     """Nobody waits for the result of this module any more; it ends in good order."""
@@ -28,7 +31,7 @@ class TripleoError(Exception):
 
     def __str__(self) -> str:
         text = ": ".join(part for part in (self.node, self.operation, self.message) if part)
-        return f"{text}. Next: {self.next_step}" if self.next_step else text
+        return f"{text}{NEXT}{self.next_step}" if self.next_step else text
 
     def as_failure(self) -> dict[str, str]:
         """The entry of a batch module's ``failed_nodes``."""

@@ -36,6 +36,7 @@ BATCH_SPEC: dict[str, Any] = {
 def run(module: AnsibleModule, function: Callable[[], dict[str, Any]], grace: float = GRACE) -> None:
     """Exit with the function's result; turn a TripleoError into a failure that carries its parts.
 
+    Entries of ``warnings`` in the result are shown to the user.
     grace: seconds that the function may take to end by `Abandoned`, when nobody waits for its result any more.
     """
     end_with_listener(grace)
@@ -43,6 +44,8 @@ def run(module: AnsibleModule, function: Callable[[], dict[str, Any]], grace: fl
         result = function()
     except TripleoError as error:
         module.fail_json(msg=str(error), failed_nodes=[error.as_failure()] if error.node else [])
+    for warning in result.pop("warnings", ()):
+        module.warn(warning)
     if result.get("failed_nodes"):
         failures = "; ".join(str(failure_error(entry)) for entry in result["failed_nodes"])
         module.fail_json(msg=failures, **result)

@@ -25,7 +25,11 @@ options:
     type: int
     default: 7200
   stage_timeout:
-    description: Seconds without any news from a server until it counts as failed.
+    description:
+      - Seconds without any news from a server until it counts as failed, where it is not known how long its machine, or
+        one like it, takes.
+      - Where it is known, the limit of a stage is three times the longest of the last runs, at least 60 seconds and at
+        most this.
     type: int
     default: 900
   listen:
@@ -40,6 +44,13 @@ options:
     type: list
     elements: str
     default: []
+  overdue:
+    description:
+      - Causes by the names of servers of which nothing was heard for too long. They count as failed, and their nodes
+        are set aside.
+      - The action plugin tells it at the end of a run.
+    type: dict
+    default: {}
 extends_documentation_fragment:
   - tripleo.cloud.attributes
   - tripleo.cloud.batch
@@ -124,13 +135,24 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
-from ansible_collections.tripleo.cloud.plugins.module_utils._run import events, launch
-from ansible_collections.tripleo.cloud.plugins.module_utils._run.table import bmcs_of, evidence_of, servers_of
+from ansible_collections.tripleo.cloud.plugins.module_utils._run import events, launch, lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.failed import record_failures
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.table import (
+    bmcs_of,
+    evidence_of,
+    limits_of,
+    servers_of,
+)
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 
 
 def look(given: dict[str, Any]) -> dict[str, Any]:
     """Stage and cause of every server, and where the event file ends."""
     state_dir = given["state_dir"]
+    if given["overdue"]:
+        held = lease.held(state_dir, given["stack"], given["run_id"])
+        with held, State.open(state_dir) as state:
+            record_failures(state, given["stack"], given["plan"] or "", given["run_id"] or "", given["overdue"])
     offset = events.size(state_dir)
     times = events.times(state_dir, given["stack"], given["plan"] or "")
     servers = servers_of(state_dir, given["stack"], given["plan"] or "", given["only"])
@@ -147,6 +169,7 @@ def look(given: dict[str, Any]) -> dict[str, Any]:
             "python": sys.executable,
             "library": launch.install(state_dir),
             "bmcs": bmcs_of(state_dir, servers),
+            "limits": limits_of(state_dir, servers, given["stage_timeout"]),
         },
     }
 
@@ -165,6 +188,7 @@ def main() -> None:
             "stage_timeout": {"type": "int", "default": 900},
             "listen": {"type": "int"},
             "evidence_for": {"type": "list", "elements": "str", "default": []},
+            "overdue": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

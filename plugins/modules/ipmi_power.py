@@ -104,6 +104,14 @@ failed_nodes:
   type: list
   elements: dict
   sample: []
+failed_servers:
+  description:
+    - Servers whose nodes failed now. Their cause is stored and their nodes are set aside, so that others can go on and
+      M(tripleo.cloud.deploy_wait) tells of all at once.
+  returned: with O(stack), when the whole batch was worked on
+  type: list
+  elements: str
+  sample: []
 power:
   description: Power of each node before and after.
   returned: always
@@ -129,11 +137,13 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._provision.spec impo
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.targets import (
     Target,
     bmc_of,
+    failures,
     inline_nodes,
     locks,
     targets,
 )
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import events, lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.failed import record_failures
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 
 
@@ -164,6 +174,9 @@ def power(parameters: dict[str, Any], private: dict[str, Any], check: bool) -> d
             recorded_by = run_id if parameters["console"] else None
             fault = consoles.begin(state_dir, plan, recorded_by, everyone, starting, private)
         result = power_servers(replace(request, alive=alive), chosen, accesses, state, plan, tell)
+        if wanted is Power.ON and not check:
+            failed = failures(chosen, result)
+            result["failed_servers"] = record_failures(state, stack, plan["hash"], run_id or "", failed)
         return {**result, "warnings": [fault]} if fault else result
 
 

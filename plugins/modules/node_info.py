@@ -11,7 +11,7 @@ short_description: Read the registered nodes of a Deployment cloud
 version_added: 0.1.0
 author: The tripleo.cloud authors (@tripleo)
 description:
-  - Reads the registered hardware, what ramdisks and BMCs reported, and who has reserved a node.
+  - Reads the registered hardware, what ramdisks and BMCs reported, why a node is set aside, and who has reserved it.
 extends_documentation_fragment:
   - tripleo.cloud.attributes
 options:
@@ -28,11 +28,20 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nodes:
-  description: Each node with its hardware, facts of its last ramdisk, the BMC's report, and the reservation.
+  description:
+    - Each node with its hardware, facts of its last ramdisk, the BMC's report, and the reservation.
+    - C(set_aside) lists why plans do not choose it. C(by) is V(maintenance) for an operator, V(deployment) for a server
+      that failed there, V(registration) for a BMC that does not answer. C(since) is in seconds since the epoch.
   returned: success
   type: list
   elements: dict
-  sample: [{name: n1, hardware: {}, facts: {}, bmc: {}, reserved_by: {stack: cloud, path: Compute.0.Server}}]
+  sample:
+    - name: n1
+      hardware: {}
+      facts: {}
+      bmc: {}
+      set_aside: [{by: maintenance, cause: new memory on Tuesday, since: 1764060000.0}]
+      reserved_by: {stack: cloud, path: Compute.0.Server}
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -101,6 +101,14 @@ failed_nodes:
   type: list
   elements: dict
   sample: []
+failed_servers:
+  description:
+    - Servers whose nodes failed now. Their cause is stored and their nodes are set aside, so that others can go on and
+      M(tripleo.cloud.deploy_wait) tells of all at once.
+  returned: with O(stack), when the whole batch was worked on
+  type: list
+  elements: str
+  sample: []
 servers:
   description:
     - What was done with the boot files of each server that has not booted, V(laid out), V(laid out anew), V(unchanged),
@@ -133,12 +141,14 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._provision.spec impo
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.ssh_key import ensure_ssh_key
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.targets import (
     bmc_of,
+    failures,
     inline_nodes,
     locks,
     targets,
     uefi_nodes,
 )
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import config, lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.failed import record_failures
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.key import secret_key
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 
@@ -183,7 +193,11 @@ def boot_plan(parameters: dict[str, Any], private: dict[str, Any], check: bool) 
         )
         accesses = [bmc_of(target, private) for target in chosen if not target.written]
         public_key = ensure_ssh_key(state_dir, stack, check=check)
-        return boot_servers(request, plan, everyone, chosen, accesses, secret_key(state_dir), public_key)
+        result = boot_servers(request, plan, everyone, chosen, accesses, secret_key(state_dir), public_key)
+        if not check:
+            failed, run_id = failures(chosen, result), parameters["run_id"] or ""
+            result["failed_servers"] = record_failures(state, stack, plan["hash"], run_id, failed)
+        return result
 
 
 def main() -> None:

@@ -68,9 +68,15 @@ class WholeRun:
         for name in tracked.stdout.splitlines():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-        overrides = self.inventory.parent / "group_vars" / "all" / "zz-test.yml"
-        overrides.write_text(yaml.safe_dump(variables or {}))
+        self._overrides = dict(variables or {})
+        self.override()
         self.log.mkdir(parents=True, exist_ok=True)
+
+    def override(self, **variables: Any) -> None:
+        """Set further variables of the inventory's group all."""
+        self._overrides.update(variables)
+        path = self.inventory.parent / "group_vars" / "all" / "zz-test.yml"
+        path.write_text(yaml.safe_dump(self._overrides))
 
     def play(self, playbook: str, *arguments: str) -> Done:
         """Run the playbook tripleo.cloud.<playbook>; its output is kept in the folder log."""

@@ -43,7 +43,8 @@ class Before:
 
     plan: stored plan, None for a new stack. booted: names of the servers that are booted under it.
     held: node by resource path. addresses: address by network and path. foreign_addresses: of other stacks.
-    unavailable: reason by node name.
+    unavailable: reason by node name. aside: the same of nodes that were set aside. A stored plan is carried on with
+    them; a new one leaves them out, unless its server has booted there.
     """
 
     plan: Mapping[str, Any] | None = None
@@ -52,6 +53,7 @@ class Before:
     addresses: Mapping[tuple[str, str], str] = field(default_factory=dict)
     foreign_addresses: frozenset[tuple[str, str]] = frozenset()
     unavailable: Mapping[str, str] = field(default_factory=dict)
+    aside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,41 @@ def make_plan(wanted: Wanted, before: Before) -> Planned:
         Request(one.path, drivers.server_name(one), wanted.flavors[one.properties["flavor"]], one.group)
         for one in servers
     ]
-    nodes = reserve(requests, wanted.hardware, before.held, before.unavailable)
-    deployed = _deployed(before)
+    for one in stack.resources.values():
+        if one.type == drivers.RANDOM:
+            driver.random(one)
+    stored, deployed = before.plan, _deployed(before)
+
+    def with_nodes(held: Mapping[str, str]) -> tuple[dict[str, Any], _Documents]:
+        nodes = reserve(requests, wanted.hardware, held, before.unavailable, before.aside)
+        return _body(servers, nodes, stack, wanted, deployed, driver)
+
+    body, documents = with_nodes(before.held)
+    is_new = stored is None or _state_of(stored) != _state_of(body)
+    working = {path: node for path, node in before.held.items() if node not in before.aside or path in deployed}
+    if is_new and working != before.held:
+        body, documents = with_nodes(working)
+    entries: dict[str, dict[str, Any]] = body["servers"]
+    plan: dict[str, Any]
+    if stored is not None and not is_new:
+        plan = {**stored, "servers": {path: _with_holds(stored["servers"][path], entries[path]) for path in entries}}
+    else:
+        plan = {**body, "serial": (int(stored["serial"]) if stored else 0) + 1}
+        plan["hash"] = "" if wanted.images is None or wanted.tentative else plan_hash(plan)
+    to_do = tuple(sorted(entry["name"] for entry in entries.values() if entry["name"] not in before.booted))
+    addresses = tuple(allocator.allocated())
+    return Planned(plan, is_new, to_do, documents.by_name, driver.given, driver.to_make, addresses)
+
+
+def _body(
+    servers: Sequence[Resource],
+    nodes: Mapping[str, str],
+    stack: Stack,
+    wanted: Wanted,
+    deployed: Mapping[str, Mapping[str, Any]],
+    driver: drivers.BareMetal,
+) -> tuple[dict[str, Any], _Documents]:
+    """A plan with these nodes, by path of the server, without serial and hash; and its documents."""
     _check_deployed(
         deployed,
         {one.path: (drivers.server_name(one), one.properties["image"], driver.server_networks(one)) for one in servers},
@@ -145,9 +180,6 @@ def make_plan(wanted: Wanted, before: Before) -> Planned:
         for one in stack.resources.values()
         if one.type == drivers.PORT
     }
-    for one in stack.resources.values():
-        if one.type == drivers.RANDOM:
-            driver.random(one)
     body = {
         "schema": SCHEMA,
         "stack": wanted.stack,
@@ -160,17 +192,7 @@ def make_plan(wanted: Wanted, before: Before) -> Planned:
         "outputs": stack.outputs,
         "hidden": list(stack.hidden),
     }
-    stored = before.plan
-    is_new = stored is None or _state_of(stored) != _state_of(body)
-    plan: dict[str, Any]
-    if stored is not None and not is_new:
-        plan = {**stored, "servers": {path: _with_holds(stored["servers"][path], entries[path]) for path in entries}}
-    else:
-        plan = {**body, "serial": (int(stored["serial"]) if stored else 0) + 1}
-        plan["hash"] = "" if wanted.images is None or wanted.tentative else plan_hash(plan)
-    to_do = tuple(sorted(entry["name"] for entry in entries.values() if entry["name"] not in before.booted))
-    addresses = tuple(allocator.allocated())
-    return Planned(plan, is_new, to_do, documents.by_name, driver.given, driver.to_make, addresses)
+    return body, documents
 
 
 class _Documents:

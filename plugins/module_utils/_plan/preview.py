@@ -29,6 +29,9 @@ def preview(
         lines.append(f"{'+' if writes else ' '} {server['name']} ({path}) -> node {server['node']}")
         for network, addresses in sorted(server["networks"].items()):
             lines.append(f"    {network}: {', '.join(addresses)}")
+        earlier = (stored or {"servers": {}})["servers"].get(path, server)["node"]
+        if earlier != server["node"]:
+            lines.append(f"    moves from node {earlier}: switch that machine off, it may have the server's address")
         if writes:
             lines.append(
                 f"    image {server['image']} {_short(server['image_sha256'])}, build {_short(server['build_id'])}"

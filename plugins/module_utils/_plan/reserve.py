@@ -9,10 +9,14 @@ import re
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from .errors import PlanError
 from .flavors import Flavor, rejections
+
+# The command that lets plans choose nodes again.
+CLEAR = "ansible-playbook tripleo.cloud.maintenance -e names={} -e maintenance=false"
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,15 @@ def reserve(
     hardware: Mapping[str, Mapping[str, Any]],
     held: Mapping[str, str],
     unavailable: Mapping[str, str],
+    aside: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
     """A node for the path of every request.
 
     hardware: registered nodes by name. held: node by path, what this stack holds already; it is kept where it fits.
-    unavailable: reason by node name. PlanError names what is missing when not all fit; then nothing is reserved.
+    unavailable: reason by node name. aside: the same of nodes that an operator can give free again.
+    PlanError names what is missing when not all fit; then nothing is reserved.
     """
+    unavailable = {**aside, **unavailable}
     chosen: dict[str, str] = {}
     for request in requests:
         node = held.get(request.path, "")
@@ -62,9 +69,21 @@ def reserve(
         raise PlanError(
             "; ".join(_shortages(missing, requests, chosen, fitting, hardware, unavailable)),
             operation="reserve nodes",
-            next_step="Register more nodes, or ask for fewer servers. Nothing was reserved.",
+            next_step="Register more nodes, or ask for fewer servers" + _clearing(missing, hardware, aside) + "."
+            " Nothing was reserved.",
         )
     return {**chosen, **matched}
+
+
+def _clearing(missing: Sequence[Request], hardware: Mapping[str, Mapping[str, Any]], aside: Mapping[str, str]) -> str:
+    """How the nodes that would fit are given free again, as the end of a sentence; empty when there are none."""
+    fitting = sorted(
+        (node for node in aside if any(not any(rejections(one.flavor, hardware[node])) for one in missing)),
+        key=natural,
+    )
+    if not fitting:
+        return ""
+    return f", or give free what works again: {CLEAR.format(','.join(fitting))}"
 
 
 def _match(waiting: Sequence[Request], fitting: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -64,18 +64,23 @@ def power_servers(
     plan: dict[str, Any],
     tell: Callable[[Target], None] = lambda target: None,
 ) -> dict[str, Any]:
-    """Do what is requested on servers of a plan and record the stage `powered` for those that were started.
+    """Do what is requested on servers of a plan and record the stage of those that were started.
+
+    It is `powered`, or still `written` for what has its image already; that it had failed is over.
 
     A machine that still runs what was there before the plan is power-cycled, because on means: started under the plan.
-    tell: called for each server that was started.
+    tell: called for each server that is `powered` now.
     """
     by_node = {target.node: target for target in targets}
 
     def done(node: str, outcome: Outcome) -> None:
         target = by_node[node]
         starts = request.wanted in (Power.ON, Action.CYCLE, Action.RESET)
-        if isinstance(outcome, PowerReport) and outcome.changed and starts and not (request.check or target.written):
-            state.set_stage(plan["stack"], target.server, "powered", plan=plan["hash"])
+        if not (isinstance(outcome, PowerReport) and outcome.changed and starts) or request.check or target.booted:
+            return
+        stage = "written" if target.written else "powered"
+        state.set_stage(plan["stack"], target.server, stage, plan=plan["hash"])
+        if not target.written:
             tell(target)
 
     wanted: dict[str, Union[Power, Action]] = {

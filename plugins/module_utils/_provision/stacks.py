@@ -18,6 +18,7 @@ from .._plan.preview import preview
 from .._plan.secrets import random_string
 from .._run import lease
 from .._state.key import secret_key
+from .._state.records import AsideKind
 from .._state.secrets import SecretStore
 from .._state.stages import Stage
 from .._state.store import State, write_all_durably
@@ -60,24 +61,27 @@ def plan_stack(parameters: Mapping[str, Any], private: Mapping[str, Any], check:
 def _before(state: State, stack: str) -> Before:
     plan = state.current_plan(stack)
     records = state.servers(stack)
+    booted = frozenset(
+        record.name
+        for record in records.values()
+        if plan and record.plan_hash == plan["hash"] and Stage(record.stage).is_booted
+    )
+    in_use = {records[name].node for name in booted}
+    aside = {node: reasons[0] for node, reasons in state.aside().items()}
     held, unavailable = {}, {}
     for node, (holder, path) in state.reservations().items():
-        if holder == stack:
-            held[path] = node
-        else:
+        if holder != stack:
             unavailable[node] = f"is reserved by stack {holder}"
+        elif node in in_use or node not in aside or aside[node].kind is not AsideKind.MAINTENANCE:
+            held[path] = node
     addresses, foreign = {}, set()
     for (network, ip), (holder, path) in state.addresses().items():
         if holder == stack:
             addresses[(network, path)] = ip
         else:
             foreign.add((network, ip))
-    booted = frozenset(
-        record.name
-        for record in records.values()
-        if plan and record.plan_hash == plan["hash"] and Stage(record.stage).is_booted
-    )
-    return Before(plan, booted, held, addresses, frozenset(foreign), unavailable)
+    reasons = {node: str(reason) for node, reason in aside.items()}
+    return Before(plan, booted, held, addresses, frozenset(foreign), unavailable, reasons)
 
 
 def _images(state_dir: str, check: bool) -> dict[str, ImageRef] | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .._bmc.model import Access
+from .._errors import NEXT
 from .errors import ProvisionError
 
 # Stages of a server, in the order of its life; `failed` may follow on any of them.
@@ -30,6 +31,9 @@ class ServerRecord(Protocol):
     @property
     def stage(self) -> Any: ...
 
+    @property
+    def cause(self) -> Any: ...
+
 
 class State(Protocol):
     """What a batch needs of `_state.store.State`."""
@@ -43,12 +47,16 @@ class State(Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """A server of the plan. entry: the plan's words on it. stage: "" when this plan never touched it."""
+    """A server of the plan. entry: the plan's words on it. stage: "" when this plan never touched it.
+
+    cause: why it failed since it was at this stage.
+    """
 
     server: str
     node: str
     stage: str
     entry: Mapping[str, Any]
+    cause: str = ""
 
     @property
     def booted(self) -> bool:
@@ -63,7 +71,7 @@ class Target:
     @property
     def started(self) -> bool:
         """Its machine has been started under this plan, and has not failed since."""
-        return self.stage not in ("", "reserved", "failed")
+        return self.stage not in ("", "reserved", "failed") and not self.cause
 
 
 def targets(state: State, stored: Mapping[str, Any], only: Iterable[str]) -> list[Target]:
@@ -76,10 +84,10 @@ def targets(state: State, stored: Mapping[str, Any], only: Iterable[str]) -> lis
         if wanted and name not in wanted:
             continue
         record = records.get(name)
-        stage = ""
+        stage = cause = ""
         if record is not None and record.plan_hash == stored["hash"]:
-            stage = str(getattr(record.stage, "value", record.stage))
-        found.append(Target(name, str(entry["node"]), stage, entry))
+            stage, cause = str(getattr(record.stage, "value", record.stage)), str(record.cause or "")
+        found.append(Target(name, str(entry["node"]), stage, entry, cause))
     unknown = wanted - {target.server for target in found}
     if unknown:
         raise ProvisionError(
@@ -88,6 +96,15 @@ def targets(state: State, stored: Mapping[str, Any], only: Iterable[str]) -> lis
             next_step="Name servers as the preview of tripleo.cloud.deploy shows them.",
         )
     return found
+
+
+def failures(chosen: Iterable[Target], result: Mapping[str, Any]) -> dict[str, str]:
+    """Cause and next step of the nodes that failed in a batch's result, by the names of their servers."""
+    servers = {target.node: target.server for target in chosen}
+    return {
+        servers[entry["node"]]: f"{entry['operation']}: {entry['cause']}{NEXT}{entry['next_step']}"
+        for entry in result["failed_nodes"]
+    }
 
 
 def bmc_of(target: Target, private: Mapping[str, Any]) -> Access:

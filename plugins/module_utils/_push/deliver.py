@@ -100,6 +100,9 @@ async def _one(target: Target, settings: Settings, recorder: Recorder) -> Outcom
         outcome.error = error
         if not settings.check and target.booted:
             recorder.failed(target, Stage.BOOTED, error)
+    if outcome.error:
+        look = f"{outcome.error.next_step.rstrip('.')}, then " if outcome.error.next_step else ""
+        outcome.error.next_step = f"{look}run: ansible-playbook tripleo.cloud.setup"
     return outcome
 
 
@@ -113,7 +116,7 @@ async def _configure(outcome: Outcome, settings: Settings, recorder: Recorder) -
             f"it is not booted but {target.stage}",
             node=target.server,
             operation="configure",
-            next_step="run tripleo.cloud.deploy",
+            next_step="run: ansible-playbook tripleo.cloud.deploy",
         )
     outcome.reason = await _reason(outcome, settings)
     if not outcome.reason:
@@ -190,6 +193,6 @@ async def _push(outcome: Outcome, settings: Settings, recorder: Recorder) -> Non
         node=target.server,
         operation=str(failed.get("step") or "push"),
         next_step=f"read /var/log/node-agent.log there (ssh -i {settings.access.key} {settings.access.user}"
-        f"@{target.address}), then run tripleo.cloud.setup again",
+        f"@{target.address})",
     )
     recorder.failed(target, stage, outcome.error)

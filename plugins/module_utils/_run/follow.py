@@ -11,21 +11,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._errors import NEXT
+from .limits import Limit, limit
+
 ORDER = ("reserved", "powered", "pxe", "ramdisk", "writing", "written", "booted", "configured", "healthy")
 FAILED = "failed"
 MOST_LINES = 16
 _MEBIBYTE = 1024 * 1024
 
+DEPLOY_AGAIN = "run: ansible-playbook tripleo.cloud.deploy"
+
 # Stage in which a server fell silent -> what did not come, and what to look at.
 _MISSING = {
-    "reserved": ("it was never powered on", "check its BMC"),
+    "reserved": ("it was not powered on", "check its BMC"),
     "powered": (
         "it has not asked for its boot script",
         "check its boot order and its provisioning network",
     ),
     "pxe": ("its deploy ramdisk has not reported", "check that the ramdisk has a driver for its network card"),
     "ramdisk": ("its deploy ramdisk has not begun to write", "look at the ramdisk's messages on its console"),
-    "writing": ("its deploy ramdisk has stopped to report", "look at the ramdisk's messages on its console"),
+    "writing": ("its deploy ramdisk has reported no progress", "look at the ramdisk's messages on its console"),
     "written": ("its operating system has not reported", "look at its boot messages on its console"),
 }
 
@@ -55,7 +60,7 @@ class Follow:
         if self.step:
             parts.append(f"({self.step})")
         if self.cause:
-            parts.append(f"- {self.cause}")
+            parts.append(f"- {self.cause.partition(NEXT)[0]}")
         return " ".join(parts)
 
     def seconds(self) -> dict[str, float]:
@@ -77,12 +82,14 @@ class Follower:
         servers: Mapping[str, Mapping[str, Any]],
         now: float,
         times: Mapping[str, Mapping[str, float]] | None = None,
+        limits: Mapping[str, Mapping[str, Limit]] | None = None,
     ) -> None:
         """servers: name -> node, stage and cause as the state has them. now: any clock in seconds.
 
-        times: name -> stage -> when it began, of what is past.
+        times: name -> stage -> when it began, of what is past. limits: by name and stage, as far as they are known.
         """
         self.stack, self.plan, self.target = stack, plan, target
+        self._limits = limits or {}
         self.servers = {
             name: Follow(
                 name,
@@ -138,9 +145,17 @@ class Follower:
         waiting = (follow for follow in self.servers.values() if not self.done(follow))
         return [follow.server for follow in waiting if not follow.spoke or follow.stage == FAILED]
 
-    def overdue(self, now: float, limit: float) -> list[Follow]:
-        """Pending servers of which nothing was heard for longer than limit seconds."""
-        return [follow for follow in self.pending() if now - follow.heard > limit]
+    def overdue(self, now: float, most: float) -> dict[str, str]:
+        """Why pending servers of which nothing was heard for too long count as failed, by their names.
+
+        most: limit in seconds of stages of which nothing is known.
+        """
+        causes = {}
+        for follow in self.pending():
+            known = self._limits.get(follow.server, {}).get(follow.stage) or limit(None, None, most)
+            if now - follow.heard > known.seconds:
+                causes[follow.server] = f"{missing(follow.stage)} for {known.seconds:.0f} s; {known.source}"
+        return causes
 
     def lines(self, changed: Iterable[Follow]) -> list[str]:
         """What to show now: up to 16 servers each line that differs, above that stage changes and one summary."""
@@ -169,19 +184,24 @@ class Follower:
         return f"{len(self.servers)} servers: " + ", ".join(parts)
 
 
+def missing(stage: str) -> str:
+    """What has not come of a server that fell silent in a stage."""
+    return _MISSING.get(stage, ("nothing was heard of it", ""))[0]
+
+
 def failure(follow: Follow, cause: str, bmc: Mapping[str, Any] | None = None) -> dict[str, str]:
     """The entry of ``failed_nodes`` for a server: cause, and what to look at and do next.
 
     bmc: ``address``, ``port`` and ``username`` as far as they are known.
     """
-    missing, look = _MISSING.get(follow.stage, ("", "look at its messages on its console"))
+    why, _next, known = (cause or follow.cause or "it failed without a cause").partition(NEXT)
+    _what, look = _MISSING.get(follow.stage, ("", "look at its messages on its console"))
     address = (bmc or {}).get("address")
     port = (bmc or {}).get("port") or 623
     console = f" (ipmitool -I lanplus -H {address} -p {port} -U USER -a sol activate)" if address else ""
-    why = ": ".join(part for part in (missing, cause or follow.cause) if part)
     return {
         "node": f"{follow.server} ({follow.node})",
         "operation": f"stage {follow.stage}",
-        "cause": why or "it failed without a cause",
-        "next_step": f"{look}{console}, then run tripleo.cloud.deploy again",
+        "cause": why,
+        "next_step": f"{known.rstrip('.') or look + console}, then {DEPLOY_AGAIN}",
     }

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from .reports import Report, ReportError, check, clean, load
 ACCESS = re.compile(r"(\S+) GET /([0-9a-f]{64})/(\S+) ([0-9]{3})\n")
 # A server that failed stays so until it is powered again: its firmware may go round and round.
 _BEFORE_PXE = (Stage.RESERVED, Stage.POWERED)
+_ORDER = list(Stage)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Intake:
         self._state_dir = state_dir
         self._log = log
         self._file_of_ramdisks = os.path.join(state_dir, "run", "ramdisks.json")
+        # Place -> when it was heard of last, and its longest silence since its stage began; seconds since the epoch.
+        self._silences: dict[str, tuple[float, float]] = {}
         # Place -> stack and boot id of the ramdisk that reported last; kept for the next keeper.
         self._ramdisks: dict[str, tuple[str, str]] = {}
         with contextlib.suppress(FileNotFoundError, ValueError), open(self._file_of_ramdisks, encoding="utf-8") as file:
@@ -117,7 +121,8 @@ class Intake:
         elif report.stage == "writing":
             if serve.switched(self._state_dir, entry.place):
                 return
-            if stage is Stage.WRITING:
+            if stage is Stage.WRITING and record:
+                self._silence(entry, record.updated)
                 self._event(boot, entry, Stage.WRITING, **details)
             else:
                 self._stage(state, boot, entry, Stage.WRITING, **details)
@@ -158,9 +163,28 @@ class Intake:
     def _stage(self, state: State, boot: Boot, entry: BootEntry, stage: Stage, **details: Any) -> None:
         cause, host_key = details.get("cause"), details.pop("host_key", None)
         lease = boot.lease
+        self._learn(state, boot, entry, stage)
         state.set_stage(lease.stack, entry.server, stage, plan=lease.plan, cause=cause, host_key=host_key)
         self._event(boot, entry, stage, **details)
         self._log(f"{entry.server} ({entry.node}): {stage.value}{': ' + cause if cause else ''}")
+
+    def _learn(self, state: State, boot: Boot, entry: BootEntry, stage: Stage) -> None:
+        """Remember how long a machine was silent in the stage that it has just ended well, all within this run."""
+        record = state.servers(boot.lease.stack).get(entry.server)
+        if record is None:
+            return
+        longest = self._silence(entry, record.updated)
+        self._silences.pop(entry.place)
+        if record.updated >= boot.lease.since and _ORDER.index(stage) == _ORDER.index(Stage(record.stage)) + 1:
+            state.learn(entry.node, Stage(record.stage), longest)
+
+    def _silence(self, entry: BootEntry, began: float) -> float:
+        """Something was heard of a machine; its longest silence in seconds since its stage began."""
+        now = time.time()
+        heard, longest = self._silences.get(entry.place, (began, 0.0))
+        longest = max(longest, now - max(heard, began))
+        self._silences[entry.place] = (now, longest)
+        return longest
 
     def _event(self, boot: Boot, entry: BootEntry, stage: Stage, **details: Any) -> None:
         lease = boot.lease

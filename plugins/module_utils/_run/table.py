@@ -9,14 +9,16 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from .._errors import TripleoError
+from .._state.stages import Stage
 from .._state.store import State
 from .evidence import evidence
+from .limits import Limit, limits
 
 
 def servers_of(state_dir: str, stack: str, plan: str, only: Collection[str]) -> dict[str, dict[str, str]]:
     """Each server of the stored plan by its name: ``node``, ``stage``, ``cause``. only: names, empty means all.
 
-    A server that this plan has not touched yet is `reserved`.
+    A server that this plan has not touched yet is `reserved`; one with a cause has failed, unless it has booted.
     """
     with State.open(state_dir, read_only=True) as state:
         stored, records = state.plan(stack, plan), state.servers(stack)
@@ -30,13 +32,25 @@ def servers_of(state_dir: str, stack: str, plan: str, only: Collection[str]) -> 
     table = {}
     for name in sorted(only or entries):
         record = records.get(name)
-        current = record if record is not None and record.plan_hash == plan else None
-        table[name] = {
-            "node": str(entries[name]["node"]),
-            "stage": str(getattr(current.stage, "value", current.stage)) if current else "reserved",
-            "cause": (current.cause or "") if current else "",
-        }
+        stage, cause = Stage.RESERVED, ""
+        if record is not None and record.plan_hash == plan:
+            stage, cause = Stage(record.stage), record.cause or ""
+            if cause and not stage.is_booted:
+                stage = Stage.FAILED
+        table[name] = {"node": str(entries[name]["node"]), "stage": stage.value, "cause": cause}
     return table
+
+
+def limits_of(state_dir: str, servers: Mapping[str, Mapping[str, str]], most: float) -> dict[str, dict[str, Limit]]:
+    """The limits of servers that have not booted, by server and stage, as far as something is known.
+
+    most: seconds that no limit exceeds.
+    """
+    with State.open(state_dir, read_only=True) as state:
+        hardware = {name: node.hardware for name, node in state.nodes().items()}
+        silences = state.silences()
+    names = {name: server["node"] for name, server in servers.items() if not Stage(server["stage"]).is_booted}
+    return limits(names, hardware, silences, most)
 
 
 def evidence_of(state_dir: str, stack: str, names: Collection[str]) -> dict[str, list[str]]:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import enum
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +56,33 @@ class ServerRecord:
     host_key: str | None
     config_digest: str | None
     updated: float
+
+
+class AsideKind(str, enum.Enum):
+    """Who set a node aside. Each kind ends by itself where its cause is seen to be gone, but an operator's."""
+
+    MAINTENANCE = "maintenance"
+    DEPLOYMENT = "deployment"
+    REGISTRATION = "registration"
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Why plans do not choose a node. since: seconds since the epoch."""
+
+    kind: AsideKind
+    cause: str
+    since: float
+
+    def __str__(self) -> str:
+        when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.since))
+        if self.kind is AsideKind.MAINTENANCE:
+            return f"is in maintenance since {when}{f' ({self.cause})' if self.cause else ''}"
+        return f"was set aside on {when} ({self.cause})"
+
+    def as_result(self) -> dict[str, Any]:
+        """For a module's result."""
+        return {"by": self.kind.value, "cause": self.cause, "since": self.since}
 
 
 def dumps(value: Any) -> str:

@@ -25,6 +25,14 @@ MIGRATIONS: tuple[str, ...] = (
       node TEXT NOT NULL, stage TEXT NOT NULL, cause TEXT);
     CREATE INDEX event_stack ON event (stack, id);
     """,
+    """
+    ALTER TABLE node DROP COLUMN maintenance;
+    CREATE TABLE aside (node TEXT NOT NULL REFERENCES node(name) ON DELETE CASCADE, kind TEXT NOT NULL,
+      cause TEXT NOT NULL, since REAL NOT NULL, PRIMARY KEY (node, kind));
+    CREATE TABLE silence (id INTEGER PRIMARY KEY, node TEXT NOT NULL REFERENCES node(name) ON DELETE CASCADE,
+      stage TEXT NOT NULL, seconds REAL NOT NULL);
+    CREATE INDEX silence_node ON silence (node, stage, id);
+    """,
 )
 
 

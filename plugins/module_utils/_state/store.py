@@ -11,16 +11,18 @@ import pathlib
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from .errors import StateError
-from .records import NodeRecord, ServerRecord, StackRecord, dumps
+from .records import Aside, AsideKind, NodeRecord, ServerRecord, StackRecord, dumps
 from .schema import is_newest, migrate
 from .stages import Stage
 
 DATABASE = "deployment.sqlite"
+# How many of a node's last runs are remembered, for each stage.
+_KEPT_SILENCES = 5
 
 
 class State:
@@ -77,6 +79,55 @@ class State:
         """Keep what a node's BMC said."""
         with self._transaction():
             self._db.execute("UPDATE node SET bmc_report = ? WHERE name = ?", (dumps(report), name))
+
+    def aside(self) -> dict[str, list[Aside]]:
+        """Why nodes are set aside, an operator's reason first; nodes that plans may choose are not in it."""
+        found: dict[str, list[Aside]] = {}
+        for name, kind, cause, since in self._db.execute(
+            "SELECT node, kind, cause, since FROM aside ORDER BY node, kind != 'maintenance', kind"
+        ):
+            found.setdefault(name, []).append(Aside(AsideKind(kind), cause, since))
+        return found
+
+    def set_aside(self, causes: Mapping[str, str], kind: AsideKind) -> None:
+        """Let no plan choose these nodes. causes: by node name; one of the same kind keeps its time."""
+        with self._transaction():
+            self._set_aside(causes, kind, time.time())
+
+    def _set_aside(self, causes: Mapping[str, str], kind: AsideKind, now: float) -> None:
+        self._db.executemany(
+            "INSERT INTO aside VALUES (?, ?, ?, ?) ON CONFLICT (node, kind) DO UPDATE SET cause = excluded.cause",
+            [(name, kind.value, cause, now) for name, cause in causes.items()],
+        )
+
+    def clear_aside(self, names: Iterable[str], kinds: Iterable[AsideKind] = tuple(AsideKind)) -> None:
+        """Let plans choose these nodes again, as far as these kinds kept them from it."""
+        with self._transaction():
+            self._db.executemany(
+                "DELETE FROM aside WHERE node = ? AND kind = ?",
+                [(name, kind.value) for name in names for kind in kinds],
+            )
+
+    def learn(self, name: str, stage: Stage, seconds: float) -> None:
+        """Remember how long a node said nothing in a stage that it then ended well; the last five are kept."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO silence (node, stage, seconds) VALUES (?, ?, ?)", (name, stage.value, seconds)
+            )
+            self._db.execute(
+                "DELETE FROM silence WHERE node = ? AND stage = ? AND id NOT IN"
+                " (SELECT id FROM silence WHERE node = ? AND stage = ? ORDER BY id DESC LIMIT ?)",
+                (name, stage.value, name, stage.value, _KEPT_SILENCES),
+            )
+
+    def silences(self) -> dict[str, dict[str, float]]:
+        """The longest remembered silence in seconds, by node name and stage."""
+        found: dict[str, dict[str, float]] = {}
+        for name, stage, seconds in self._db.execute(
+            "SELECT node, stage, MAX(seconds) FROM silence GROUP BY node, stage"
+        ):
+            found.setdefault(name, {})[stage] = seconds
+        return found
 
     def reservations(self) -> dict[str, tuple[str, str]]:
         """The stack and resource path that hold a node, by the node's name."""
@@ -218,7 +269,10 @@ class State:
         cause: str | None = None,
         host_key: str | None = None,
     ) -> None:
-        """Record how far a server is under a plan, with an event; a server of another plan is a StateError."""
+        """Record how far a server is under a plan, with an event; a server of another plan is a StateError.
+
+        cause: why it failed. Its node is set aside then, until a server has booted there.
+        """
         value, now = Stage(stage).value, time.time()
         with self._transaction():
             done = self._db.execute(
@@ -233,6 +287,11 @@ class State:
                 " SELECT ?, stack, name, node, stage, cause FROM server WHERE stack = ? AND name = ?",
                 (now, stack, name),
             )
+            (node,) = self._db.execute("SELECT node FROM server WHERE stack = ? AND name = ?", (stack, name)).fetchone()
+            if Stage(value).is_booted:
+                self._db.execute("DELETE FROM aside WHERE node = ? AND kind = ?", (node, AsideKind.DEPLOYMENT.value))
+            elif cause:
+                self._set_aside({node: f"server {name} of stack {stack}: {cause}"}, AsideKind.DEPLOYMENT, now)
 
     def set_healthy(self, stack: str, name: str, digest: str, *, plan: str) -> None:
         """Record that every service of a server works with the documents of that digest."""

@@ -153,6 +153,39 @@ def test_a_new_build_of_an_image_does_not_touch_a_deployed_server() -> None:
 POOL = {"n1": node("control", 1, serial="R1"), "n2": node("compute", 2), "n3": node("compute", 3)}
 
 
+@pytest.mark.parametrize(
+    ("change", "booted", "is_new", "compute"),
+    [
+        # The same plan tries its own nodes again; a new one does not.
+        ({}, False, False, "n2"),
+        ({"images": {n: ImageRef(n, "d" * 64) for n in ("control-image", "compute-image")}}, False, True, "n3"),
+        # What has booted stays where it is.
+        ({}, True, False, "n2"),
+        ({"parameters": {"ComputeCount": 2}}, True, True, "n2"),
+    ],
+)
+def test_a_new_plan_does_not_choose_what_was_set_aside(
+    change: dict[str, Any], booted: bool, is_new: bool, compute: str
+) -> None:
+    first = make_plan(wanted(hardware=POOL), Before())
+    assert first.plan["servers"][COMPUTE]["node"] == "n2"
+    before = replace(after(first, booted), aside={"n2": "was set aside (no disk)"})
+    second = make_plan(wanted(hardware=POOL, **change), before)
+    assert (second.is_new, second.plan["servers"][COMPUTE]["node"]) == (is_new, compute)
+    text = "moves from node n2: switch that machine off"
+    assert (text in preview(second, before.plan)) == (compute == "n3")
+
+
+def test_a_server_moves_when_the_stack_no_longer_holds_its_node() -> None:
+    first = make_plan(wanted(hardware=POOL), Before())
+    before = replace(after(first, booted=False), aside={"n2": "is in maintenance"})
+    held = {path: name for path, name in before.held.items() if name != "n2"}
+    second = make_plan(wanted(hardware=POOL), replace(before, held=held))
+    assert second.is_new and second.plan["servers"][COMPUTE]["node"] == "n3"
+    with pytest.raises(TripleoError, match=r"n2 is in maintenance.* -e names=n2 -e maintenance=false"):
+        make_plan(wanted(), replace(before, held=held))
+
+
 def edited(file: str, **words: str) -> dict[str, str]:
     text = FILES[file]
     for old, new in words.items():

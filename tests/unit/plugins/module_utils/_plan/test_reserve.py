@@ -109,6 +109,23 @@ def test_a_shortage_names_what_is_missing() -> None:
     assert "Nothing was reserved" in text
 
 
+def test_what_is_set_aside_is_left_out_and_the_error_says_how_to_give_it_free() -> None:
+    nodes = {name: hardware("control") for name in ("n1", "n2", "n10")} | {"n3": hardware()}
+    aside = {"n10": "was set aside (no disk)", "n2": "is in maintenance", "n3": "was set aside (no answer)"}
+    requests = [Request("C.0", "c0", CONTROL), Request("C.1", "c1", CONTROL)]
+    assert reserve(requests[:1], nodes, {}, {}, aside) == {"C.0": "n1"}
+    assert reserve(requests, nodes, {"C.0": "n2"}, {}, aside) == {"C.0": "n2", "C.1": "n1"}, "what is held is kept"
+    with pytest.raises(PlanError) as raised:
+        reserve(requests, nodes, {}, {}, aside)
+    text = str(raised.value)
+    assert "not free: n2 is in maintenance, n10 was set aside (no disk)" in text
+    command = "ansible-playbook tripleo.cloud.maintenance -e names=n2,n10 -e maintenance=false"
+    assert f"or give free what works again: {command}. Nothing was reserved" in text
+    with pytest.raises(PlanError) as raised:
+        reserve(requests, nodes, {}, {"n2": "is reserved by stack other", "n10": "is reserved by stack other"})
+    assert "maintenance" not in str(raised.value)
+
+
 def test_reservations_succeed_exactly_when_brute_force_does() -> None:
     source = random.Random(7)
     outcomes = set()

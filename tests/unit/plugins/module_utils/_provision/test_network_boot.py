@@ -35,6 +35,7 @@ NONE = BootOverride(Device.NONE)
 class Record:
     stage: str
     plan_hash: str = PLAN
+    cause: str | None = None
 
 
 @dataclasses.dataclass

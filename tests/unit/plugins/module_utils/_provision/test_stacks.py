@@ -14,6 +14,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._errors import Tripl
 from ansible_collections.tripleo.cloud.plugins.module_utils._plan.plan import Planned
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision import stacks
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.records import AsideKind
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.secrets import SecretStore
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.stages import Stage
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
@@ -72,6 +73,28 @@ def test_a_server_that_booted_meanwhile_is_not_planned_over(state_dir: str) -> N
         with pytest.raises(TripleoError, match="was changed by another run"):
             store(state, before)
         assert state.plan("cloud")["serial"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "stage", "held"),
+    [
+        # A plan is carried on with nodes that failed under it, but an operator takes them away from it.
+        (AsideKind.DEPLOYMENT, "failed", True),
+        (AsideKind.REGISTRATION, "reserved", True),
+        (AsideKind.MAINTENANCE, "failed", False),
+        (AsideKind.MAINTENANCE, "booted", True),
+    ],
+)
+def test_which_nodes_that_are_set_aside_a_stack_still_holds(
+    state_dir: str, kind: AsideKind, stage: str, held: bool
+) -> None:
+    with State.open(state_dir) as state:
+        state.set_stage("cloud", "s1", stage, plan="hash-1")
+        state.set_aside({"n1": "a cause"}, kind)
+        before, other = stacks._before(state, "cloud"), stacks._before(state, "other")
+    assert before.held == ({"s1.Server": "n1"} if held else {})
+    assert "a cause" in before.aside["n1"] and before.unavailable == {}
+    assert other.unavailable == {"n1": "is reserved by stack cloud"}
 
 
 def test_a_lost_secret_is_named(state_dir: str) -> None:

@@ -219,6 +219,9 @@ def test_a_rotated_secret_is_pushed_and_no_secret_is_stored(cloud: Cloud) -> Non
             assert SECRET.encode() not in path.read_bytes() and b"other-1" not in path.read_bytes(), path
 
 
+SETUP = "run: ansible-playbook tripleo.cloud.setup"
+
+
 def test_a_node_that_fails_does_not_stop_the_others_and_is_tried_again(cloud: Cloud) -> None:
     cloud.start()
     script = cloud.node("server-1") / "phases/post-configure.d/50-app"
@@ -228,6 +231,7 @@ def test_a_node_that_fails_does_not_stop_the_others_and_is_tried_again(cloud: Cl
     error = outcomes["server-1"].error
     assert error.node == "server-1" and error.operation == "post-configure.d/50-app"
     assert "status 3: because" in error.message and SECRET not in str(error)
+    assert "node-agent.log" in error.next_step and error.next_step.endswith(SETUP)
     assert [outcomes[name].error for name in ("server-0", "server-2")] == [None, None]
     record = cloud.record("server-1")
     assert record.stage == "booted" and "status 3" in record.cause
@@ -264,6 +268,7 @@ def test_sshd_that_starts_late_is_waited_for(cloud: Cloud) -> None:
 def test_a_server_that_never_answers(cloud: Cloud) -> None:
     error = cloud.deliver("server-0", access=cloud.access(connect_seconds=1.0))["server-0"].error
     assert "no answer from 127.0.1.1" in error.message and "Connection refused" in error.message
+    assert error.next_step == f"look at its messages on its console, then {SETUP}"
     assert cloud.record("server-0").stage == "booted"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.follow import Follower, failure
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.limits import Limit
 
 PLAN = "a" * 64
 
@@ -71,8 +72,24 @@ def test_silent_and_overdue() -> None:
     following = follower(4)
     following.feed(event("s0", "writing") + event("s1", "failed") + event("s2", "booted"), 5.0)
     assert following.silent() == ["s1", "s3"]
-    assert [follow.server for follow in following.overdue(11.0, 10.0)] == ["s3"]
-    assert [follow.server for follow in following.overdue(16.0, 10.0)] == ["s0", "s3"]
+    assert list(following.overdue(11.0, 10.0)) == ["s3"]
+    assert list(following.overdue(16.0, 10.0)) == ["s0", "s3"]
+
+
+def test_each_stage_of_each_server_has_its_limit() -> None:
+    servers = {name: {"node": f"n{name}", "stage": "powered"} for name in "abc"}
+    limits = {"a": {"powered": Limit(84, "it took 28 s before"), "pxe": Limit(60, "it took 9 s before")}}
+    following = Follower("cloud", PLAN, "booted", servers, 0.0, limits=limits)
+    assert following.overdue(84.0, 900) == {}
+    cause = "it has not asked for its boot script for 84 s; it took 28 s before"
+    assert following.overdue(85.0, 900) == {"a": cause}
+    following.feed(event("a", "pxe"), 90.0)
+    assert following.overdue(150.0, 900) == {}, "who speaks again is no longer overdue"
+    assert following.overdue(151.0, 100) == {
+        "a": "its deploy ramdisk has not reported for 60 s; it took 9 s before",
+        "b": "it has not asked for its boot script for 100 s; how long machines like it need is not known yet",
+        "c": "it has not asked for its boot script for 100 s; how long machines like it need is not known yet",
+    }
 
 
 @pytest.mark.parametrize("stage", ["booted", "configured", "healthy"])
@@ -91,18 +108,18 @@ def test_many_servers_show_changes_and_one_summary() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "cause", "told"),
+    ("stage", "cause", "told", "step"),
     [
-        ("powered", "nothing was heard of it for 9 s", "it has not asked for its boot script: nothing was heard"),
-        ("failed", "", "two disks match"),
-        ("writing", "", "its deploy ramdisk has stopped to report: two disks match"),
+        ("powered", "silent for 9 s", "silent for 9 s", "check its boot order and its provisioning network (ipmitool"),
+        ("failed", "", "two disks match", "look at its messages on its console (ipmitool"),
+        ("failed", "power on: no answer. Next: Check bmc.address.", "power on: no answer", "Check bmc.address, then"),
     ],
 )
-def test_a_failure_says_what_to_do(stage: str, cause: str, told: str) -> None:
+def test_a_failure_says_what_to_do(stage: str, cause: str, told: str, step: str) -> None:
     follow = follower().servers["s0"]
     follow.stage, follow.cause = stage, "two disks match"
     entry = failure(follow, cause, {"address": "10.0.0.9", "port": None})
-    assert (entry["node"], entry["operation"]) == ("s0 (n0)", f"stage {stage}")
-    assert entry["cause"].startswith(told)
-    assert "ipmitool -I lanplus -H 10.0.0.9 -p 623" in entry["next_step"]
-    assert "tripleo.cloud.deploy again" in entry["next_step"]
+    assert (entry["node"], entry["operation"], entry["cause"]) == ("s0 (n0)", f"stage {stage}", told)
+    assert entry["next_step"].startswith(step)
+    assert ("ipmitool -I lanplus -H 10.0.0.9 -p 623" in entry["next_step"]) == ("ipmitool" in step)
+    assert entry["next_step"].endswith(", then run: ansible-playbook tripleo.cloud.deploy")

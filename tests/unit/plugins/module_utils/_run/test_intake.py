@@ -13,8 +13,14 @@ import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import events, lease
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.evidence import evidence
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.failed import record_failures
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.intake import AccessLog, Intake, read_boot
-from ansible_collections.tripleo.cloud.plugins.module_utils._run.table import bmcs_of, evidence_of, servers_of
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.table import (
+    bmcs_of,
+    evidence_of,
+    limits_of,
+    servers_of,
+)
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 
 PLAN, BUILD, KEY = "a" * 64, "d" * 32, "ssh-ed25519 " + "A" * 68
@@ -105,6 +111,69 @@ def test_the_way_of_a_server(site: Site) -> None:
         "pxe", "ramdisk", 10.0, 20.0, "written", "booted"
     ]  # fmt: skip
     assert {(event["run"], event["plan"], event["node"]) for event in site.events()} == {("r1", PLAN, "n0")}
+
+
+def test_silences_of_stages_that_ended_well_are_learned(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [site.lease.since + 1]
+    monkeypatch.setattr("time.time", lambda: clock[0])
+    with State.open(site.dir) as store:
+        for server in ("s0", "s1"):
+            store.set_stage("cloud", server, "powered", plan=PLAN)
+
+    def news(after: float, stage: str = "", **fields: Any) -> None:
+        clock[0] += after
+        if stage:
+            site.report("s0", stage, "disk" if stage == "booted" else "ramdisk", **fields)
+        site.scan(*([] if stage else ["s0"]))
+
+    news(28)
+    news(9, "ramdisk", disks=[])
+    news(2, "writing", percent=0)
+    for pause in (1, 7, 1):
+        news(pause, "writing", percent=50)
+    news(4, "written", ssh_host_key=KEY)
+    news(31, "booted", build_id=BUILD)
+    # What fails has taught nothing.
+    site.report("s1", "failed", cause="no disk")
+    news(500)
+    with State.open(site.dir, read_only=True) as store:
+        assert store.silences() == {
+            "n0": {"powered": 28.0, "pxe": 9.0, "ramdisk": 2.0, "writing": 7.0, "written": 31.0}
+        }
+    assert limits_of(site.dir, {"s1": {"node": "n1", "stage": "failed"}}, 900)["s1"]["written"].seconds == 93
+    assert limits_of(site.dir, {"s0": {"node": "n0", "stage": "booted"}}, 900) == {}
+
+
+@pytest.mark.parametrize("since", [0, 20])
+def test_a_stage_that_an_earlier_run_began_teaches_nothing(site: Site, since: float) -> None:
+    with State.open(site.dir) as store:
+        store.set_stage("cloud", "s0", "powered", plan=PLAN)
+    site.lease = site.lease._replace(since=site.lease.since + since)
+    site.scan("s0")
+    with State.open(site.dir, read_only=True) as store:
+        assert bool(store.silences()) == (since == 0)
+
+
+def test_failures_that_nodes_do_not_report_themselves(site: Site) -> None:
+    with State.open(site.dir) as store:
+        store.set_stage("cloud", "s1", "written", plan=PLAN)
+        assert record_failures(store, "cloud", PLAN, "r1", {"s0": "no answer", "s1": "silent", "s9": "x"}) == [
+            "s0",
+            "s1",
+        ]
+        assert {name: it.stage for name, it in store.servers("cloud").items()} == {"s0": "failed", "s1": "written"}
+        assert set(store.aside()) == {"n0", "n1"}
+        assert record_failures(store, "cloud", "b" * 64, "r1", {"s0": "late"}) == []
+    assert servers_of(site.dir, "cloud", PLAN, [])["s1"] == {"node": "n1", "stage": "failed", "cause": "silent"}
+    assert [(event["server"], event["stage"], event["cause"]) for event in site.events()] == [
+        ("s0", "failed", "no answer"),
+        ("s1", "failed", "silent"),
+    ]
+    site.report("s1", "booted", boot="disk", build_id=BUILD)
+    assert site.scan()["s1"] == "booted"
+    with State.open(site.dir) as store:
+        assert record_failures(store, "cloud", PLAN, "r1", {"s1": "too late"}) == []
+        assert set(store.aside()) == {"n0"}
 
 
 def test_a_complete_plan_is_no_longer_served(site: Site) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.errors import StateError
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.key import secret_key
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.records import AsideKind
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.schema import MIGRATIONS
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.secrets import SecretStore
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.stages import Stage
@@ -165,6 +166,64 @@ def test_a_new_plan_keeps_the_stage_of_kept_servers_only(state_dir: str) -> None
         (record,) = state.servers("cloud").values()
         assert (record.name, record.stage, record.plan_hash) == ("a", "booted", "hash-cloud-2")
         assert "n2" not in state.reservations()
+
+
+def test_a_node_is_set_aside_until_what_did_it_is_gone(state_dir: str) -> None:
+    def why(state: State) -> dict[str, list[str]]:
+        return {name: [f"{it.kind.value}: {it.cause}" for it in marks] for name, marks in state.aside().items()}
+
+    with State.open(state_dir) as state:
+        state.store_plan(plan(a="n1", b="n2"), 0, [])
+        state.set_aside({"n1": "no answer"}, AsideKind.REGISTRATION)
+        state.set_aside({"n1": "new memory"}, AsideKind.MAINTENANCE)
+        since = state.aside()["n1"][0].since
+        state.set_aside({"n1": "a new disk"}, AsideKind.MAINTENANCE)
+        assert state.aside()["n1"][0].since == since
+        state.set_stage("cloud", "a", Stage.FAILED, plan="hash-cloud-1", cause="no disk")
+        state.set_stage("cloud", "b", Stage.WRITTEN, plan="hash-cloud-1", cause="silent")
+        assert why(state) == {
+            "n1": [
+                "maintenance: a new disk",
+                "deployment: server a of stack cloud: no disk",
+                "registration: no answer",
+            ],
+            "n2": ["deployment: server b of stack cloud: silent"],
+        }
+        for name in "ab":
+            state.set_stage("cloud", name, Stage.POWERED, plan="hash-cloud-1")
+        assert len(why(state)["n1"]) == 3, "trying again clears nothing yet"
+        for name in "ab":
+            state.set_stage("cloud", name, Stage.BOOTED, plan="hash-cloud-1")
+        assert why(state) == {"n1": ["maintenance: a new disk", "registration: no answer"]}
+        state.set_stage("cloud", "b", Stage.BOOTED, plan="hash-cloud-1", cause="its configuration failed")
+        assert "n2" not in why(state), "its disk is good"
+        state.clear_aside(["n1"], [AsideKind.REGISTRATION])
+        assert why(state) == {"n1": ["maintenance: a new disk"]}
+        state.clear_aside(["n1"])
+        assert why(state) == {}
+
+
+def test_the_last_five_silences_of_a_stage_are_kept(state_dir: str) -> None:
+    with State.open(state_dir) as state:
+        for seconds in (90, 1, 2, 3, 4, 5):
+            state.learn("n1", Stage.PXE, seconds)
+        state.learn("n1", Stage.POWERED, 80)
+        assert state.silences() == {"n1": {"powered": 80, "pxe": 5}}
+        state.set_aside({"n1": ""}, AsideKind.MAINTENANCE)
+        state.register({}, forget=["n1"])
+        assert (state.silences(), state.aside()) == ({}, {})
+
+
+def test_a_database_of_the_first_schema_is_migrated(tmp_path: Path) -> None:
+    path = tmp_path / "deployment.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(f"{MIGRATIONS[0]}PRAGMA user_version = 1;")
+        connection.execute("INSERT INTO node (name, hardware) VALUES ('n1', '{}')")
+    connection.close()
+    with State.open(str(tmp_path)) as state:
+        assert list(state.nodes()) == ["n1"]
+        state.set_aside({"n1": "x"}, AsideKind.MAINTENANCE)
+        assert list(state.aside()) == ["n1"]
 
 
 def test_a_lost_plan_file_is_named(state_dir: str) -> None:
