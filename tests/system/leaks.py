@@ -28,6 +28,7 @@ import zstandard
 from ansible_collections.tripleo.cloud.plugins.module_utils._boot.paths import node_token
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+from remote_run import RemoteRun
 
 INTERVAL = 0.1
 # A shorter text, or what a form keeps of it, would be found by chance.
@@ -35,7 +36,7 @@ SHORTEST = 8
 _BATCH = 400
 _LARGE = 16 << 20
 _CHUNK = 4 << 20
-_ZEROS = re.compile(rb"\0{64,}")
+_ZEROS = bytes(64)
 _MAGIC = {b"\x1f\x8b": gzip.open, b"\x28\xb5\x2f\xfd": lambda path: zstandard.open(path, "rb")}
 
 
@@ -107,23 +108,28 @@ class Search:
         """Leaks of a text."""
         return self._stream([content.encode() if isinstance(content, str) else content], place)
 
-    def files(self, paths: Iterable[Path], permitted: Iterable[Path] = ()) -> list[Leak]:
+    def files(
+        self, paths: Iterable[Path], permitted: Iterable[Path] = (), passed_over: Iterable[Path] = ()
+    ) -> list[Leak]:
         """Leaks of regular files, and of all that lie below folders; what is compressed is searched unpacked too.
 
-        permitted: files that are passed over; but nobody else may read them.
+        permitted: files that may hold secrets, but nobody else may read them. passed_over: files of no interest.
         """
-        allowed = {path.resolve() for path in permitted}
+        others = set(passed_over)
+        allowed = {(status.st_dev, status.st_ino) for status in map(os.stat, permitted)}
         small, leaks = [], []
-        for path in _regular(paths):
-            if path.resolve() in allowed:
-                assert path.stat().st_mode & 0o077 == 0, f"others may read {path}, which holds secrets"
+        for path, status in _regular(paths):
+            if (status.st_dev, status.st_ino) in allowed:
+                assert status.st_mode & 0o077 == 0, f"others may read {path}, which holds secrets"
+                continue
+            if path in others:
                 continue
             with contextlib.suppress(FileNotFoundError):
                 opened = _unpacked(path)
                 if opened is not None:
                     with opened:
                         leaks += self._stream(_blocks(opened), f"{path} (unpacked)")
-                if path.stat().st_size > _LARGE:
+                if status.st_size > _LARGE:
                     leaks += self._stream(_extents(path), os.fspath(path))
                 else:
                     small.append(path)
@@ -163,7 +169,7 @@ class Search:
 class Samples:
     """Command lines and environments of all processes of the machine, read ten times a second within ``with``.
 
-    Those of other PID namespaces are among them. Processes that are not looked at: see OTHERS.
+    It may be entered several times. Processes of other PID namespaces are seen too, those of OTHERS are not looked at.
     """
 
     # The tests' own independent client takes the password in its environment, as its users do.
@@ -174,9 +180,10 @@ class Samples:
         self.seconds = 0.0
         self._seen: set[bytes] = set()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Samples:
+        self._ended.clear()
+        self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
         return self
 
@@ -196,12 +203,12 @@ class Samples:
         ]
 
     def _work(self) -> None:
-        started = time.monotonic()
         while not self._ended.is_set():
+            began = time.monotonic()
             self._look()
+            self._ended.wait(max(0.0, began + INTERVAL - time.monotonic()))
             self.rounds += 1
-            self.seconds = time.monotonic() - started
-            self._ended.wait(max(0.0, started + self.rounds * INTERVAL - time.monotonic()))
+            self.seconds += time.monotonic() - began
 
     def _look(self) -> None:
         for process in filter(str.isdigit, os.listdir("/proc")):
@@ -211,6 +218,27 @@ class Samples:
                     self._seen.add(line)
                     with open(f"/proc/{process}/environ", "rb") as environment:
                         self._seen.add(line[:200] + b"\0environment\0" + environment.read())
+
+
+def assert_no_secret(run: RemoteRun, samples: Samples, given: Iterable[Secret] = (), disks: bool = False) -> None:
+    """No secret of a deployment is anywhere but in the files that are made for it.
+
+    Searched are the processes that were seen, the control host's output, artifacts and HOME, the whole Deployment
+    cloud with its state, images and temporary files, the consoles of the machines, and with disks their disks, where
+    configuration belongs to hold passwords once the servers are set up.
+    """
+    own = [*secrets_of_state(run.state), *secrets_of_nodes(run.nodes()), *given]
+    rack = run.folder / ".work" / "rack"
+    # The nodes file and its copy for AWX, the virtual BMCs' own configuration, and the login that the operator gets.
+    permitted = [*private_files(run.state), *run.folder.glob("inventories/**/nodes.yaml"), *rack.glob("*.json")]
+    permitted += [*run.home.glob("awx-*/inventory/nodes.yaml"), *run.home.rglob("*clouds.yaml")]
+    machines = list(rack.rglob("*.raw"))
+    search = Search(own)
+    leaks = samples.leaks(search) + search.files([run.folder, run.home], permitted, passed_over=machines)
+    if disks:
+        # A node's token is on its own disk, for its report of the first boot.
+        leaks += Search(one for one in own if not one.name.startswith("the token")).files(machines)
+    assert leaks == []
 
 
 def secrets_of_state(state: Path) -> list[Secret]:
@@ -255,12 +283,13 @@ def _ssh_key(path: Path) -> list[Secret]:
     return [Secret(f"the SSH key of {path.parent.name}", value) for value in values]
 
 
-def _regular(paths: Iterable[Path]) -> Iterator[Path]:
+def _regular(paths: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
     for path in paths:
         for one in [path] if path.is_file() else path.rglob("*"):
             with contextlib.suppress(FileNotFoundError):
-                if stat.S_ISREG(one.lstat().st_mode):
-                    yield one
+                status = one.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    yield one, status
 
 
 def _unpacked(path: Path) -> IO[bytes] | None:
@@ -272,10 +301,14 @@ def _unpacked(path: Path) -> IO[bytes] | None:
     return None
 
 
+def _shortened(block: bytes) -> bytes:
+    """A block with its long runs of zeros cut short: grep would take them for one long line."""
+    return b"\0".join(filter(None, block.split(_ZEROS)))
+
+
 def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
-    """Its bytes; long runs of zeros are cut short, which grep would take for one long line."""
     while block := stream.read(_CHUNK):
-        yield _ZEROS.sub(b"\0", block)
+        yield _shortened(block)
 
 
 def _extents(path: Path) -> Iterator[bytes]:
@@ -292,4 +325,4 @@ def _extents(path: Path) -> Iterator[bytes]:
                     if not block:
                         return
                     offset += len(block)
-                    yield _ZEROS.sub(b"\0", block)
+                    yield _shortened(block)

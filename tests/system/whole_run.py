@@ -129,14 +129,6 @@ class WholeRun:
         plan: dict[str, Any] = json.loads(newest.read_text())
         return plan
 
-    def secret_values(self) -> list[str]:
-        """Every secret of the deployment: BMC passwords, generated and given ones."""
-        values = json.loads((self.state / "secrets" / STACK / "values.json").read_text())
-        passwords = [node["bmc"]["password"] for node in self.nodes()]
-        return passwords + [
-            value for value in _strings(values) if len(value) >= 8 and not value.startswith("Controller")
-        ]
-
     def ipmitool(self, node: dict[str, Any], *words: str) -> str:
         """Drive a node's BMC with an independent client."""
         bmc = node["bmc"]
@@ -164,11 +156,3 @@ def files_of(folder: Path) -> dict[str, tuple[int, int, bytes]]:
         content = os.fsencode(os.readlink(path)) if path.is_symlink() else path.read_bytes() if path.is_file() else b""
         found[str(path)] = (status.st_mode, 0 if path.is_dir() else status.st_mtime_ns, content)
     return found
-
-
-def _strings(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [text for item in value.values() for text in _strings(item)]
-    if isinstance(value, list):
-        return [text for item in value for text in _strings(item)]
-    return [value] if isinstance(value, str) else []
