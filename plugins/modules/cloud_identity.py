@@ -115,7 +115,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.services impo
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.session import CloudSession
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.setup import Request, set_up
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
-from ansible_collections.tripleo.cloud.plugins.module_utils._provision.cloud import output, outputs
+from ansible_collections.tripleo.cloud.plugins.module_utils._provision.cloud import need_configured, output, outputs
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.errors import ProvisionError
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import lease
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.errors import StateError
@@ -129,6 +129,7 @@ def identity(given: dict[str, Any], check: bool) -> dict[str, Any]:
     state_dir, stack = given["state_dir"], given["stack"]
     with State.open(state_dir, read_only=True) as state:
         plan = state.plan(stack)
+        need_configured(state, stack)
     said = outputs(plan, state_dir, stack)
     request = Request(
         scheme=given["scheme"],

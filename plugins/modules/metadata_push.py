@@ -104,6 +104,12 @@ failed_nodes:
   type: list
   elements: dict
   sample: []
+unbooted_nodes:
+  description: Servers whose operating systems have not reported under this plan. Boot them by C(tripleo.cloud.deploy).
+  returned: when the stack has a plan
+  type: list
+  elements: str
+  sample: []
 services:
   description: Whether each service is healthy, by server.
   returned: always
@@ -158,6 +164,7 @@ def push(given: dict[str, Any], check: bool, diff: bool) -> dict[str, Any]:
         "pushed_nodes": {outcome.target.server: outcome.reason for outcome in outcomes if outcome.pushed},
         "changed_nodes": changed,
         "failed_nodes": [outcome.error.as_failure() for outcome in outcomes if outcome.error],
+        "unbooted_nodes": [outcome.target.server for outcome in outcomes if not outcome.target.booted],
         "services": {outcome.target.server: dict(outcome.services) for outcome in outcomes},
     }
     if diff:

@@ -58,6 +58,14 @@ options:
     description: Networks by name. Keys are V(cidr), V(gateway_ip), V(dns_nameservers) and V(allocation_pools).
     type: dict
     default: {}
+  only:
+    description:
+      - Names of the only servers that are to be booted. The plan is that of all servers all the same.
+      - RV(to_do) and the preview heed it.
+      - A name that the stack does not have is refused before anything is stored.
+    type: list
+    elements: str
+    default: []
   state_dir:
     description: Folder of the Deployment cloud's state.
     type: path
@@ -166,6 +174,7 @@ def main() -> None:
             "generate_hidden": {"type": "bool", "default": True},
             "flavors": {"type": "dict", "default": {}},
             "networks": {"type": "dict", "default": {}},
+            "only": {"type": "list", "elements": "str", "default": []},
             "nodes_file": {"type": "path"},
             "private_file": {"type": "path"},
             "state": {"type": "str", "choices": ["present"], "default": "present"},

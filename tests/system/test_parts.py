@@ -105,11 +105,61 @@ def test_a_failure_before_ends_the_phase(registered: Desk, tmp_path: Path) -> No
     assert registered.play("deploy", "--tags", "plan", "-e", json.dumps(swapped)).rc != 0
 
 
-@pytest.mark.parametrize("name", ["tripleo_deploy_post", "tripleo_initialize_pre"])
-@pytest.mark.parametrize("more", [[], ["--check"]], ids=["run", "check"])
+@pytest.mark.parametrize(("name", "more"), [("tripleo_deploy_post", []), ("tripleo_initialize_pre", ["--check"])])
 def test_a_missing_task_file_is_told_before_anything_is_touched(registered: Desk, name: str, more: list[str]) -> None:
     before = files_of(registered.state)
     done = registered.play("deploy", "-e", f"{name}=nowhere.yml", *more)
     assert done.rc != 0 and f"{name} names nowhere.yml" in done.output
     assert str(registered.inventory.parent) in done.output
     assert files_of(registered.state) == before
+
+
+@pytest.mark.parametrize(
+    ("phase", "first"), [("deploy", "tripleo.cloud.prepare"), ("setup", "tripleo.cloud.deploy"),
+                         ("initialize", "tripleo.cloud.deploy")],
+)  # fmt: skip
+def test_a_phase_names_the_one_to_run_before_it(desk: Desk, tmp_path: Path, phase: str, first: str) -> None:
+    done = desk.play(phase, "-e", f"tripleo_state_dir={tmp_path / 'state'}")
+    assert done.rc != 0 and re.search(rf"Next: [Rr]un the playbook {first}", done.output), done.output
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_planned_stack_is_deployed_and_set_up_first(registered: Desk) -> None:
+    registered.must_play("deploy", "--tags", "plan")
+    before = files_of(registered.state)
+    setup, initialize = registered.play("setup"), registered.play("initialize")
+    assert setup.rc != 0 and "Next: run the playbook tripleo.cloud.deploy" in setup.output
+    assert initialize.rc != 0 and "Next: Run the playbook tripleo.cloud.setup" in initialize.output
+    assert {name for name in {**before, **files_of(registered.state)} if "sqlite" not in name} == {
+        name for name in before if "sqlite" not in name
+    }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["deploy", "-e", f"only={COMPUTE},nobody"],
+        ["deploy", "--check", "-e", '{"tripleo_only": ["nobody"]}'],
+        ["setup", "-e", "only=nobody"],
+        ["setup", "--check", "-e", "only=nobody"],
+    ],
+)
+def test_an_unknown_server_is_refused_with_those_that_are_there(registered: Desk, words: list[str]) -> None:
+    registered.must_play("deploy", "--tags", "plan")
+    before = files_of(registered.state)
+    done = registered.play(*words)
+    assert done.rc != 0 and re.search(rf"has no server nobody\. .*{COMPUTE}, {CONTROLLER}", done.output)
+    assert files_of(registered.state) == before
+
+
+@pytest.mark.parametrize("given", ["only=", "tripleo_only=a, ,b"])
+def test_a_blank_name_does_not_mean_all(registered: Desk, given: str) -> None:
+    done = registered.play("deploy", "-e", given)
+    assert done.rc != 0 and "one of them is blank" in done.output
+
+
+@pytest.mark.parametrize("given", [f"only={COMPUTE}", json.dumps({"only": [COMPUTE]})])
+def test_the_preview_shows_what_is_asked_for(registered: Desk, given: str) -> None:
+    shown = registered.must_play("deploy", "--check", "--diff", "-e", given)
+    assert re.search(rf"\+ {COMPUTE} .*\n(.*\n){{2}} +OVERWRITES", shown.output)
+    assert re.search(rf"  {CONTROLLER} .*\n.*\n +not deployed yet, and not asked for", shown.output)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from .changes import describe
@@ -13,19 +13,23 @@ from .plan import UNKNOWN, Planned
 
 
 def preview(
-    planned: Planned, stored: Mapping[str, Any] | None = None, read: Callable[[str], Any] = lambda name: None
+    planned: Planned,
+    stored: Mapping[str, Any] | None = None,
+    read: Callable[[str], Any] = lambda name: None,
+    due: Collection[str] | None = None,
 ) -> str:
     """Which server goes to which node, which disk is overwritten, what it holds, and what configures it otherwise.
 
-    stored: the plan before this one. read: a stored document by its name, None when it is lost.
+    stored: the plan before this one. read: a stored document by its name, None when it is lost. due: the servers that
+    are booted now, all that are to do by default.
     """
-    plan = planned.plan
+    plan, due = planned.plan, planned.to_do if due is None else due
     lines = [f"stack {plan['stack']}, plan {plan['serial']}, hash {plan['hash'] or 'known after prepare'}"]
     if not planned.to_do and not planned.is_new:
         return lines[0] + "\nnothing to do: every server is deployed as planned\n"
     for path in sorted(plan["servers"]):
         server = plan["servers"][path]
-        writes = server["name"] in planned.to_do
+        writes = server["name"] in due
         lines.append(f"{'+' if writes else ' '} {server['name']} ({path}) -> node {server['node']}")
         for network, addresses in sorted(server["networks"].items()):
             lines.append(f"    {network}: {', '.join(addresses)}")
@@ -38,6 +42,8 @@ def preview(
             )
             lines.append(f"    OVERWRITES {_disk(server['disk'])}")
             lines.append("    POWER-CYCLES the machine if it is running")
+        elif server["name"] in planned.to_do:
+            lines.append("    not deployed yet, and not asked for; its disk is not touched")
         else:
             lines.append("    deployed; its disk is not touched")
         titles = ", ".join(f"{title} {name[7:19]}" for title, name in server["documents"])

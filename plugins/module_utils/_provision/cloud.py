@@ -10,7 +10,18 @@ from typing import Any
 
 from .._plan.secrets import fill
 from .._state.secrets import SecretStore
+from .._state.store import State
 from .errors import ProvisionError
+
+
+def need_configured(state: State, stack: str) -> None:
+    """Refuse to wait for the services of a stack whose servers were never configured."""
+    if not any(record.config_digest for record in state.servers(stack).values()):
+        raise ProvisionError(
+            f"no server of stack {stack} was ever configured",
+            operation="initialize",
+            next_step="Run the playbook tripleo.cloud.setup, then this one. Nothing was touched.",
+        )
 
 
 def output(outputs: Mapping[str, Any], name: str) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._image.store import ImageStore
@@ -30,7 +30,9 @@ PREVIEW_KEY = b"\0" * 32
 
 def plan_stack(parameters: Mapping[str, Any], private: Mapping[str, Any], check: bool) -> dict[str, Any]:
     """The work of the module stack; its result."""
-    state_dir, name = parameters["state_dir"], parameters["name"]
+    state_dir, name, only = parameters["state_dir"], parameters["name"], parameters["only"]
+    if not check:
+        _need_prepared(state_dir)
     with State.open(state_dir, read_only=check) as state:
         before = _before(state, name)
         nodes = state.nodes()
@@ -53,9 +55,37 @@ def plan_stack(parameters: Mapping[str, Any], private: Mapping[str, Any], check:
             tentative=check and not nodes,
         )
         planned = make_plan(wanted, before)
-        text = preview(planned, before.plan, lambda document: _document(state_dir, document))
-        changed = bool(planned.is_new or planned.to_do) if check else _store(state, planned, before)
-    return _result(planned, text, changed)
+        due = chosen(planned, only)
+        text = preview(planned, before.plan, lambda document: _document(state_dir, document), due)
+        changed = bool(planned.is_new or due) if check else _store(state, planned, before)
+    return _result(planned, text, changed, due)
+
+
+def _need_prepared(state_dir: str) -> None:
+    """Refuse to make state where the phase before has made none."""
+    with State.open(state_dir, read_only=True) as state:
+        missing = "" if state.nodes() else "no hardware is registered"
+    if not missing and not any(image.kind == "disk" for image in ImageStore(state_dir).images()):
+        missing = "no image was built"
+    if missing:
+        raise ProvisionError(
+            missing,
+            operation="plan",
+            next_step="Run the playbook tripleo.cloud.prepare, then this one. Nothing was touched.",
+        )
+
+
+def chosen(planned: Planned, only: Sequence[str]) -> tuple[str, ...]:
+    """The servers that are to be booted now: all that are to do, or the named ones of them."""
+    names = sorted(server["name"] for server in planned.plan["servers"].values())
+    unknown = sorted(set(only) - set(names))
+    if unknown:
+        raise ProvisionError(
+            f"the stack has no server {', '.join(unknown)}",
+            operation="choose the servers",
+            next_step=f"Name servers of the stack: {', '.join(names)}. Nothing was touched.",
+        )
+    return tuple(name for name in planned.to_do if not only or name in only)
 
 
 def _before(state: State, stack: str) -> Before:
@@ -161,7 +191,7 @@ def _is(path: str, text: str) -> bool:
         return False
 
 
-def _result(planned: Planned, text: str, changed: bool) -> dict[str, Any]:
+def _result(planned: Planned, text: str, changed: bool, due: Sequence[str]) -> dict[str, Any]:
     plan = planned.plan
     return {
         "changed": changed,
@@ -171,7 +201,7 @@ def _result(planned: Planned, text: str, changed: bool) -> dict[str, Any]:
             for server in plan["servers"].values()
         },
         "outputs": json.loads(json.dumps(plan["outputs"])),
-        "to_do": list(planned.to_do),
+        "to_do": list(due),
         "preview": text,
     }
 
