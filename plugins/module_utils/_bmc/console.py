@@ -21,15 +21,16 @@ _SOL, _INSTANCE = 1, 1
 _ENCRYPTED, _AUTHENTICATED = 0x80, 0x40
 _DEACTIVATED = 0x10
 _HEADER = 4
-_ELSEWHERE = "another client has the console"
 _REFUSALS = {
-    0x80: (Cause.BUSY, _ELSEWHERE),
+    0x80: (Cause.BUSY, "another client has the console"),
     0x81: (Cause.REFUSED, "serial-over-LAN is disabled in the BMC"),
     0x82: (Cause.BUSY, "the BMC has as many consoles open as it can"),
     0x83: (Cause.REFUSED, "the BMC cannot encrypt the console"),
     0xC1: (Cause.REFUSED, "the BMC has no serial-over-LAN"),
     0xD4: (Cause.REFUSED, "the user has not the privilege for serial-over-LAN"),
 }
+# Completion codes that do not change while a run lasts; others may pass, such as one of a machine that is off.
+LASTING = (0x81, 0x83, 0xC1, 0xD4)
 
 
 class Channel(Protocol):

@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
+from .._bmc.console import LASTING
 from .._bmc.errors import BmcError, Cause
 from .._bmc.ipmi_driver import IpmiDriver
 from .._bmc.model import Access
@@ -36,8 +37,6 @@ RETRY = 10.0
 TAKEOVER = 20.0
 GOODBYE = 5.0
 LOGINS = 64
-# What does not change while a run lasts.
-_FINAL = (Cause.CREDENTIALS, Cause.REFUSED)
 
 
 class Recorder:
@@ -104,7 +103,7 @@ class Recorder:
                     await self._follow(driver, access, ring)
                 except BmcError as error:
                     self._tell(access.node, error.message)
-                    if error.cause in _FINAL:
+                    if error.cause is Cause.CREDENTIALS or error.code in LASTING:
                         return
                 await asyncio.sleep(RETRY)
         finally:

@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.tripleo.cloud.plugins.module_utils._provision import consoles
+from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.errors import BmcError, Cause
+from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.model import Access
+from ansible_collections.tripleo.cloud.plugins.module_utils._provision import consoles, recorder
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.targets import targets
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import lease
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.console import console_log, recorder_log, wait_end
@@ -183,6 +187,48 @@ def test_what_a_bmc_refuses_is_said_and_the_others_are_recorded(site: Site) -> N
     site.prints_until_kept(2, "hello")
     until(lambda: "n1: the BMC refuses the password" in site.log())
     assert len(site.log().splitlines()) == 1
+
+
+class Driver:
+    """n1's BMC has no serial-over-LAN, n2's refuses twice, as some do while their machine is off."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def __aenter__(self) -> Driver:
+        return self
+
+    async def __aexit__(self, *exception: Any) -> None:
+        pass
+
+    @contextlib.asynccontextmanager
+    async def console(self, access: Access, show: Callable[[bytes], None]) -> AsyncIterator[Any]:
+        self.asked.append(access.node)
+        if access.node == "n1" or self.asked.count("n2") <= 2:
+            raise BmcError("refused", Cause.REFUSED, code=0xC1 if access.node == "n1" else 0xD5)
+        show(b"at last")
+        yield self
+
+    async def lost(self) -> None:
+        await asyncio.sleep(60)
+
+
+def test_only_what_may_pass_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lease.acquire(str(tmp_path), "cloud", "a" * 64, "someone", "r1", True)
+    (tmp_path / "run" / "console").mkdir()
+    driver = Driver()
+    monkeypatch.setattr(recorder, "IpmiDriver", lambda: driver)
+    monkeypatch.setattr(recorder, "RETRY", 0.01)
+    monkeypatch.setattr(recorder, "LOOK", 0.2)
+    accesses = {f"s{number}": Access(f"n{number}", "10.0.0.1", "u", "p") for number in (1, 2)}
+    looks = iter([True, True, False])
+
+    async def work() -> None:
+        await recorder.Recorder(str(tmp_path), "cloud", "a" * 64, "r1", accesses, lambda: next(looks)).work()
+
+    asyncio.run(work())
+    assert sorted(driver.asked) == ["n1", "n2", "n2", "n2"]
+    assert (tmp_path / "run" / "console" / "n2.log").read_bytes() == b"at last"
 
 
 def test_nothing_is_recorded_without_a_run_that_boots(site: Site) -> None:
