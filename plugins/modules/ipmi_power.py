@@ -40,7 +40,8 @@ options:
   restart:
     description:
       - With O(state=on) of a plan's servers, power-cycle also those that were started under the plan and whose
-        operating systems have not booted. It is for servers that have fallen silent.
+        operating systems have not booted. It is for servers that have fallen silent. A server whose image was written
+        less than 20 minutes ago is in its first boot and left to it.
     type: bool
     default: false
   console:
@@ -129,6 +130,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision import consoles
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.power import (
     Request,
+    begins_anew,
     due,
     power_nodes,
     power_servers,
@@ -170,7 +172,7 @@ def power(parameters: dict[str, Any], private: dict[str, Any], check: bool) -> d
 
         fault = ""
         if wanted is Power.ON and chosen and not check:
-            starting = [target for target in chosen if request.restart or not target.started]
+            starting = [target for target in chosen if begins_anew(request, target)]
             recorded_by = run_id if parameters["console"] else None
             fault = consoles.begin(state_dir, plan, recorded_by, everyone, starting, private)
         result = power_servers(replace(request, alive=alive), chosen, accesses, state, plan, tell)

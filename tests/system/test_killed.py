@@ -23,8 +23,8 @@ pytestmark = [pytest.mark.rack, pytest.mark.slow]
 STACK = "pair"
 NODES = ("n1", "n2")
 MIB = 1024 * 1024
-# What an operating system writes in its first minutes; an image is several times as much.
-OF_THE_SYSTEM = 400 * MIB
+# A first boot writes about 190 MiB, mostly because it grows the root file system; the image has about 550 MiB.
+OF_THE_SYSTEM = 300 * MIB
 BOOT_SECONDS = 240.0
 
 
@@ -58,9 +58,14 @@ def kill(witness: Witness, running: Running, victim: str) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def mid_write(witness: Witness, low: float) -> dict[str, Any]:
+def mid_write(witness: Witness, running: Running, low: float) -> dict[str, Any]:
     """Both servers' last events as soon as both have written so many percent."""
-    servers: dict[str, Any] = until("both write", lambda: witness.writing(STACK, low), BOOT_SECONDS)
+
+    def both() -> dict[str, Any]:
+        assert running.process.poll() is None, running.output()[-4000:]
+        return witness.writing(STACK, low)
+
+    servers: dict[str, Any] = until("both write", both, BOOT_SECONDS)
     print("killed at", {name: f"{event['percent']:.0f} %" for name, event in servers.items()})
     return servers
 
@@ -77,6 +82,8 @@ def resume(witness: Witness, servers: dict[str, Any], before: dict[str, tuple[in
               f" of an image of {witness.image_bytes() // MIB} MiB")  # fmt: skip
         assert starts == before[event["node"]][0], "a machine at work was started anew"
         assert since <= allowed
+    stages = witness.stages_since(STACK, max(event["time"] for event in servers.values()))
+    assert not stages & {"powered", "pxe", "ramdisk"}, stages
     print(f"finished {time.monotonic() - began:.0f} s after the same command was given")
     assert witness.run.must_play("deploy").changed == 0
 
@@ -94,16 +101,12 @@ def test_machines_that_write_are_adopted(witness: Witness, chance: random.Random
         running = witness.run.start("deploy")
         module = chance.choice(["AnsiballZ_pxe_boot.py", "AnsiballZ_ipmi_power.py"])
         until(module, lambda: witness.processes(module), 120)
-        time.sleep(chance.uniform(0, 1.5))
-        if witness.processes(module):
-            kill(witness, running, module)
-            print(f"killed {module}")
-            assert running.done().rc != 0
-            print(f"nothing was left after {witness.seconds_until_nothing_is_left():.1f} s")
-        else:
-            kill(witness, running, "process group")
+        time.sleep(chance.uniform(0, 0.7))
+        kill(witness, running, module)
+        assert running.done().rc != 0
+        print(f"nothing was left {witness.seconds_until_nothing_is_left():.1f} s after {module} was killed")
     running = witness.run.start("deploy")
-    servers = mid_write(witness, chance.uniform(20, 50))
+    servers = mid_write(witness, running, chance.uniform(20, 50))
     kill(witness, running, victim)
     killed, before = time.monotonic(), counters(witness)
     if pause > 75:
@@ -122,10 +125,10 @@ def test_machines_that_write_are_adopted(witness: Witness, chance: random.Random
 
 def test_a_killed_service_comes_back_and_a_killed_keeper_ends_the_run(witness: Witness, chance: random.Random) -> None:
     running = witness.run.start("deploy")
-    mid_write(witness, 20)
+    mid_write(witness, running, 20)
     kill(witness, running, "nginx: master")
     kill(witness, running, "dnsmasq")
-    servers = mid_write(witness, chance.uniform(30, 60))
+    servers = mid_write(witness, running, chance.uniform(30, 60))
     assert running.process.poll() is None
     before = counters(witness)
     kill(witness, running, "keeper")
@@ -137,7 +140,7 @@ def test_a_killed_service_comes_back_and_a_killed_keeper_ends_the_run(witness: W
 
 def test_a_machine_without_power_is_finished_alone(witness: Witness, chance: random.Random) -> None:
     running = witness.run.start("deploy", "-e", "provision_stage_timeout=90")
-    servers = mid_write(witness, chance.uniform(20, 60))
+    servers = mid_write(witness, running, chance.uniform(20, 60))
     dark = chance.choice(NODES)
     (other,) = set(NODES) - {dark}
     witness.run.rack.power(dark, "off")

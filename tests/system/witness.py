@@ -76,6 +76,11 @@ class Witness:
                         last[event["server"]] = event
         return last
 
+    def stages_since(self, stack: str, moment: float) -> set[str]:
+        """Stages of a stack's servers in events after a moment, seconds since the epoch."""
+        events = map(json.loads, (self.run.state / "events.jsonl").read_text().splitlines())
+        return {event["stage"] for event in events if event["stack"] == stack and event["time"] > moment}
+
     def writing(self, stack: str, low: float, high: float = 80.0, count: int = 2) -> dict[str, dict[str, Any]]:
         """The servers' last events when all are between low and high percent written, else nothing."""
         servers = self.servers(stack)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, Union
@@ -16,6 +17,8 @@ from .._bmc.operations import PowerReport, change_power
 from .targets import State, Target
 
 Outcome = Union[PowerReport, BmcError]
+# The first boot of a system that was written: its firmware takes minutes, then it reports for 15 minutes.
+FIRST_BOOT_SECONDS = 1200.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,14 @@ def due(wanted: Power | Action, targets: Sequence[Target]) -> list[Target]:
     return [target for target in targets if wanted is not Power.ON or not target.booted]
 
 
+def begins_anew(request: Request, target: Target) -> bool:
+    """Whether a machine that runs is power-cycled. A system in its first boot is not cut off, silent or not."""
+    if request.wanted is not Power.ON:
+        return False
+    first_boot = target.written and time.time() - target.updated < FIRST_BOOT_SECONDS
+    return not target.started or (request.restart and not first_boot)
+
+
 def power_servers(
     request: Request,
     targets: Sequence[Target],
@@ -84,10 +95,7 @@ def power_servers(
             tell(target)
 
     wanted: dict[str, Union[Power, Action]] = {
-        target.node: Action.CYCLE
-        if request.wanted is Power.ON and (request.restart or not target.started)
-        else request.wanted
-        for target in targets
+        target.node: Action.CYCLE if begins_anew(request, target) else request.wanted for target in targets
     }
     outcomes: dict[str, Outcome] = {}
     for kind in sorted(set(wanted.values()), key=lambda value: value.value):

@@ -34,6 +34,9 @@ class ServerRecord(Protocol):
     @property
     def cause(self) -> Any: ...
 
+    @property
+    def updated(self) -> float: ...
+
 
 class State(Protocol):
     """What a batch needs of `_state.store.State`."""
@@ -47,9 +50,10 @@ class State(Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """A server of the plan. entry: the plan's words on it. stage: "" when this plan never touched it.
+    """A server of the plan. entry: the plan's words on it.
 
-    cause: why it failed since it was at this stage.
+    stage: "" when this plan never touched it. cause: why it failed since it was at this stage.
+    updated: when that was, seconds since the epoch.
     """
 
     server: str
@@ -57,6 +61,7 @@ class Target:
     stage: str
     entry: Mapping[str, Any]
     cause: str = ""
+    updated: float = 0.0
 
     @property
     def booted(self) -> bool:
@@ -84,10 +89,11 @@ def targets(state: State, stored: Mapping[str, Any], only: Iterable[str]) -> lis
         if wanted and name not in wanted:
             continue
         record = records.get(name)
-        stage = cause = ""
+        stage, cause, updated = "", "", 0.0
         if record is not None and record.plan_hash == stored["hash"]:
             stage, cause = str(getattr(record.stage, "value", record.stage)), str(record.cause or "")
-        found.append(Target(name, str(entry["node"]), stage, entry, cause))
+            updated = record.updated
+        found.append(Target(name, str(entry["node"]), stage, entry, cause, updated))
     unknown = wanted - {target.server for target in found}
     if unknown:
         raise ProvisionError(

@@ -36,6 +36,7 @@ class Record:
     stage: str
     plan_hash: str = PLAN
     cause: str | None = None
+    updated: float = 0.0
 
 
 @dataclasses.dataclass

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def run(
     *,
     check: bool = False,
     restart: bool = False,
+    age: float = 3600.0,
 ) -> tuple[dict[str, Any], Stages, list[str]]:
     def drive(accesses: Any, operation: Any, *, name: str, done: Any = None, **_options: Any) -> Any:
         outcomes = {}
@@ -70,7 +72,7 @@ def run(
 
     monkeypatch.setattr(power, "drive", drive)
     request = power.Request(wanted, 1, check, "/locks", restart)
-    chosen = power.due(wanted, [Target("server-1", "n1", stage, {})])
+    chosen = power.due(wanted, [Target("server-1", "n1", stage, {}, updated=time.time() - age)])
     accesses = [Access(target.node, "10.0.0.1", "u", "p") for target in chosen]
     stages, told = Stages(), list[str]()
     state: Any = stages
@@ -139,6 +141,16 @@ def test_who_is_started_again(monkeypatch: pytest.MonkeyPatch, stage: str, befor
     machine = Machine(before)
     run(monkeypatch, Power.ON, stage, machine, restart=True)
     assert machine.sent == sent
+
+
+@pytest.mark.parametrize(("before", "sent"), [("on", []), ("off", [Command.ON])])
+def test_a_first_boot_is_not_cut_off(monkeypatch: pytest.MonkeyPatch, before: str, sent: list[Command]) -> None:
+    machine = Machine(before)
+    run(monkeypatch, Power.ON, "written", machine, restart=True, age=60.0)
+    assert machine.sent == sent
+    other = Machine("on")
+    run(monkeypatch, Power.ON, "writing", other, restart=True, age=60.0)
+    assert other.sent == [Command.CYCLE]
 
 
 def test_a_failed_node_is_told_and_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
