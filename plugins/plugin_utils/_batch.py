@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -17,6 +18,7 @@ from ansible_collections.tripleo.cloud.plugins.plugin_utils._parent import with_
 
 SWEEP = 'n=0; while [ -e "$1" ] && [ $n -lt "$2" ]; do sleep 1; n=$((n + 1)); done; rm -f "$1"'
 SWEEP_SECONDS = 60
+LEFT = "-path '*/ansible-tmp-*/private.json' -mmin +1"
 
 
 class BatchAction(ActionBase):
@@ -61,18 +63,19 @@ class BatchAction(ActionBase):
         """Write content on the Deployment cloud under umask 077 without a copy on the control host; return its path.
 
         A process of its own there removes the file when no module has taken it within a minute: this process, and the
-        module, may be killed before.
+        module, may be killed before. What is left of a host that lost its power is removed by the next call.
         """
         shell = self._connection._shell
         if not shell.tmpdir:
             self._make_tmp_path()
         path: str = shell.join_path(shell.tmpdir, "private.json")
         file, sweep = shell.quote(path), shell.quote(SWEEP)
-        done = self._low_level_execute_command(
-            f"umask 077 && : > {file} && {{ setsid sh -c {sweep} sweep {file} {SWEEP_SECONDS}"
-            f" < /dev/null > /dev/null 2>&1 & }} && cat > {file}",
-            in_data=json.dumps(content).encode(),
+        folder = shell.quote(posixpath.dirname(posixpath.dirname(path)))
+        command = (
+            f"find {folder} -mindepth 2 -maxdepth 2 {LEFT} -delete 2> /dev/null; umask 077 && : > {file} && "
+            f"{{ setsid sh -c {sweep} sweep {file} {SWEEP_SECONDS} < /dev/null > /dev/null 2>&1 & }} && cat > {file}"
         )
+        done = self._low_level_execute_command(command, in_data=json.dumps(content).encode())
         if done["rc"] != 0:
             raise AnsibleActionFail(f"writing the private file on the Deployment cloud failed: {done['stderr']}")
         return path

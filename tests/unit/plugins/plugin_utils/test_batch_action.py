@@ -87,12 +87,19 @@ def test_a_private_file_that_no_module_takes_is_removed(
 
     monkeypatch.setattr(_batch, "SWEEP_SECONDS", 2)
     shell = ShellModule()
-    shell.tmpdir = str(tmp_path)
+    left, fresh = (tmp_path / f"ansible-tmp-{name}" / "private.json" for name in ("left", "fresh"))
+    for file in (left, fresh):
+        file.parent.mkdir()
+        file.write_text("{}")
+    os.utime(left, (time.time() - 180, time.time() - 180))
+    shell.tmpdir = str(tmp_path / "ansible-tmp-own")
+    os.mkdir(shell.tmpdir)
     action._connection = SimpleNamespace(_shell=shell)
     action._low_level_execute_command = execute
     path = Path(action.upload_private({"secret": "hunter2"}))
     assert json.loads(path.read_text()) == {"secret": "hunter2"}
     assert path.stat().st_mode & 0o777 == 0o600
+    assert fresh.exists() and not left.exists()
     if taken:
         path.unlink()
     deadline = time.monotonic() + (1.5 if taken else 5)
