@@ -15,6 +15,9 @@ description:
     has ended, and takes in what the nodes report.
   - A run with the same O(plan) takes a lease over that was not renewed for a sixth of its time to live, because its
     holder was killed.
+  - Before a run with O(boot=true) begins, other DHCP servers are looked for on the provisioning interface. One that
+    answers an unknown machine, or a machine of the plan that has not booted, stops the run, and the message names it.
+  - DHCP for IPv6 and router advertisements are not looked for, machines are booted over IPv4.
   - Services of the host that were there before are never started, stopped or changed.
 options:
   state:
@@ -42,6 +45,13 @@ options:
       - Otherwise it ends after 15 minutes, but after 60 seconds while a module of this collection works.
     type: bool
     default: true
+  dhcp_probe_seconds:
+    description:
+      - Seconds to wait for the answers of other DHCP servers after the last question. The whole look takes two seconds
+        more. There are servers that answer after three seconds.
+      - V(0) does not look.
+    type: int
+    default: 3
   who:
     description: Who runs this, told to a second run that is refused.
     type: str
@@ -90,6 +100,15 @@ address:
   returned: when O(state=started) and O(boot=true), outside check mode
   type: str
   sample: 10.1.2.1:8088
+dhcp_servers:
+  description:
+    - Other DHCP servers on the provisioning network, each with its server identifier C(server), C(source) and
+      C(ethernet) address of its packets, the address C(offered), empty for one that gives boot information only, and
+      the C(node) that it answers, empty when it answers unknown machines.
+  returned: when they were looked for
+  type: list
+  elements: dict
+  sample: []
 """
 
 import os
@@ -99,8 +118,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import STATE_SPEC, run
-from ansible_collections.tripleo.cloud.plugins.module_utils._run import console, launch, lease
-from ansible_collections.tripleo.cloud.plugins.module_utils._run.config import boot_server
+from ansible_collections.tripleo.cloud.plugins.module_utils._provision.targets import targets
+from ansible_collections.tripleo.cloud.plugins.module_utils._run import config, console, launch, lease, probe
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 
 # A recorder of consoles looks at the lease once a second, and then gives back what it has.
 CONSOLE_SECONDS = 10.0
@@ -117,14 +137,29 @@ def started(given: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {"changed": fresh, "run_id": run_id}
     if boot:
         try:
+            if fresh and given["dhcp_probe_seconds"]:
+                with lease.held(state_dir, stack, run_id):
+                    look_around(given)
+                result["dhcp_servers"] = []
             launch.start(state_dir)
         except BaseException:
             if fresh:
                 lease.release(state_dir, stack, run_id)
             raise
         lease.renew(state_dir, stack, run_id)
-        result["address"] = boot_server(state_dir).authority
+        result["address"] = config.boot_server(state_dir).authority
     return result
+
+
+def look_around(given: dict[str, Any]) -> None:
+    """Raise OtherDhcpServers when somebody else answers the machines that are to boot, or any."""
+    state_dir, stack = given["state_dir"], given["stack"]
+    with State.open(state_dir, read_only=True) as state:
+        plan = state.current_plan(stack)
+        due = [target for target in targets(state, plan, []) if not target.booted] if plan else []
+    nodes = {str(target.entry["mac"]).lower(): target.node for target in due if "mac" in target.entry}
+    own = config.boot_server(state_dir).address
+    probe.alone(config.interface(state_dir), own, nodes, given["dhcp_probe_seconds"])
 
 
 def stopped(given: dict[str, Any]) -> dict[str, Any]:
@@ -152,6 +187,7 @@ def main() -> None:
             "plan": {"type": "str", "default": ""},
             "run_id": {"type": "str"},
             "boot": {"type": "bool", "default": True},
+            "dhcp_probe_seconds": {"type": "int", "default": 3},
             "who": {"type": "str"},
         },
         required_if=[("state", "renewed", ("run_id",)), ("state", "stopped", ("run_id",))],
@@ -160,7 +196,14 @@ def main() -> None:
     given = module.params
     if module.check_mode:
         module.exit_json(changed=given["state"] != "renewed", run_id=given["run_id"] or "")
-    run(module, lambda: {"started": started, "renewed": renewed, "stopped": stopped}[given["state"]](given))
+
+    def work() -> dict[str, Any]:
+        try:
+            return {"started": started, "renewed": renewed, "stopped": stopped}[given["state"]](given)
+        except probe.OtherDhcpServers as error:
+            module.fail_json(msg=str(error), dhcp_servers=error.servers)
+
+    run(module, work)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from .._boot.model import BootServer
 from .._errors import TripleoError
 
 LISTEN = re.compile(r"^\s*listen\s+(\[[0-9a-fA-F:]+\]|[0-9.]+):([0-9]+)", re.MULTILINE)
+INTERFACE = re.compile(r"^interface=(\S+)$", re.MULTILINE)
 # The keeper's own mount namespace has the served trees here: nginx's workers cannot traverse the state directory.
 MOUNT_POINT = "/run/tripleo-cloud"
 PREPARE = "run the playbook tripleo.cloud.prepare"
@@ -29,17 +30,21 @@ def nginx_conf(state_dir: str) -> str:
 
 def boot_server(state_dir: str) -> BootServer:
     """Address and port of the boot services, as nginx's configuration has them."""
-    try:
-        with open(dnsmasq_conf(state_dir), encoding="utf-8"), open(nginx_conf(state_dir), encoding="utf-8") as stream:
-            found = LISTEN.search(stream.read())
-    except FileNotFoundError as error:
-        raise TripleoError(
-            f"{error.filename} does not exist", operation="start the boot services", next_step=PREPARE
-        ) from error
-    if not found:
-        raise TripleoError(
-            f"{nginx_conf(state_dir)} has no line `listen ADDRESS:PORT`",
-            operation="start the boot services",
-            next_step=PREPARE,
-        )
+    found = _line(nginx_conf(state_dir), LISTEN, "listen ADDRESS:PORT")
     return BootServer(found.group(1).strip("[]"), int(found.group(2)))
+
+
+def interface(state_dir: str) -> str:
+    """The provisioning interface, as dnsmasq's configuration has it."""
+    return _line(dnsmasq_conf(state_dir), INTERFACE, "interface=NAME").group(1)
+
+
+def _line(path: str, pattern: re.Pattern[str], words: str) -> re.Match[str]:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            found = pattern.search(stream.read())
+    except FileNotFoundError as error:
+        raise TripleoError(f"{path} does not exist", operation="start the boot services", next_step=PREPARE) from error
+    if not found:
+        raise TripleoError(f"{path} has no line `{words}`", operation="start the boot services", next_step=PREPARE)
+    return found

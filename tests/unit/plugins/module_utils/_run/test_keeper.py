@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,9 +20,10 @@ from typing import Any
 import jinja2
 import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
-from ansible_collections.tripleo.cloud.plugins.module_utils._run import launch, lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._run import launch, lease, probe
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.keeper import alive, read_status
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
+from wire import Wire
 
 TEMPLATES = Path(__file__).parents[5].joinpath("roles/deployment_cloud/templates")
 PLAN, PATH, TOKEN, BUILD = "a" * 64, "b" * 64, "c" * 64, "d" * 32
@@ -35,10 +35,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, check=check, capture_output=True, text=True)
-
-
 def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -48,17 +44,16 @@ def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 class Site:
-    def __init__(self, state: Path, interface: str, address: str) -> None:
-        self.dir, self.path, self.interface, self.address = os.fspath(state), state, interface, address
-        self.url = f"http://{address}:8088/{PATH}"
-        self.number = interface.removeprefix("tclt")
-        self.node, self.stranger = f"{address[:-1]}10", f"{address[:-1]}77"
+    def __init__(self, state: Path, wire: Wire) -> None:
+        self.dir, self.path, self.wire, self.address = os.fspath(state), state, wire, wire.address(1)
+        self.url = f"http://{self.address}:8088/{PATH}"
+        self.node, self.stranger = wire.address(10), wire.address(77)
         self.place = f"{self.node}/{PATH}"
         variables = {
             "deployment_cloud_state_dir": self.dir,
-            "deployment_cloud_provisioning_interface": interface,
-            "deployment_cloud_provisioning_address": address,
-            "deployment_cloud_provisioning_cidr": f"{address[:-1]}0/24",
+            "deployment_cloud_provisioning_interface": wire.interface,
+            "deployment_cloud_provisioning_address": self.address,
+            "deployment_cloud_provisioning_cidr": f"{wire.address(0)}/24",
             "deployment_cloud_http_port": 8088,
             "deployment_cloud_router_advertisements": True,
         }
@@ -92,17 +87,12 @@ class Site:
         lease.acquire(self.dir, "cloud", PLAN, "a test", run_id, True)
         launch.start(self.dir)
 
-    def inside(self, *command: str, body: bytes | None = None) -> bytes:
-        """Run a command on the machines' side of the wire."""
-        command = ("ip", "netns", "exec", f"tcl-test-{self.number}", *command)
-        return subprocess.run(command, check=True, capture_output=True, input=body).stdout
-
     def request(self, method: str, path: str, body: bytes = b"", *, by: str = "", part: str = "") -> int:
         """Status of a request. by: the address that asks, the node's by default. part: bytes of the file."""
         curl = ["curl", "-s", "--path-as-is", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}", "-X", method]
         curl += ["--interface", by or self.node, *(["-r", part] if part else [])]
         curl += ["--data-binary", "@-", "-H", "Expect:"] if body else []
-        return int(self.inside(*curl, f"{self.url}{path}", body=body))
+        return int(self.wire.inside(*curl, f"{self.url}{path}", body=body))
 
     def report(self, number: int, stage: str, **fields: Any) -> int:
         body = {"token": TOKEN, "plan": PLAN, "server": "s0", "boot_id": "boot", "number": number, "stage": stage}
@@ -134,58 +124,67 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    number = int(hashlib.sha256(os.fspath(tmp_path).encode()).hexdigest(), 16) % 250
-    interface, peer, namespace = f"tclt{number}", f"tclp{number}", f"tcl-test-{number}"
-    run("ip", "netns", "add", namespace)
-    try:
-        run("ip", "link", "add", interface, "type", "veth", "peer", "name", peer, "netns", namespace)
-        run("ip", "address", "add", f"198.18.{number}.1/24", "dev", interface)
-        run("ip", "link", "set", interface, "up")
-        for host in (10, 77):
-            run("ip", "-n", namespace, "address", "add", f"198.18.{number}.{host}/24", "dev", peer)
-        run("ip", "-n", namespace, "link", "set", peer, "up")
-        site = Site(tmp_path / "state", interface, f"198.18.{number}.1")
-        yield site
-        for held in lease.leases(site.dir):
-            lease.release(site.dir, held.stack, held.run_id)
-        until(lambda: not site.processes())
-    finally:
-        run("ip", "netns", "delete", namespace)
+def site(tmp_path: Path, wire: Wire) -> Iterator[Site]:
+    site = Site(tmp_path / "state", wire)
+    yield site
+    for held in lease.leases(site.dir):
+        lease.release(site.dir, held.stack, held.run_id)
+    until(lambda: not site.processes())
 
 
 def dhcp(site: Site, mac: str) -> dict[str, str]:
     """What an iPXE client with this MAC address gets; empty when nobody answers."""
-    peer, namespace = f"tclp{site.number}", f"tcl-test-{site.number}"
-    run("ip", "-n", namespace, "link", "set", peer, "down")
-    run("ip", "-n", namespace, "link", "set", peer, "address", mac)
-    run("ip", "-n", namespace, "link", "set", peer, "up")
+    site.wire.ip("link", "set", site.wire.peer, "down")
+    site.wire.ip("link", "set", site.wire.peer, "address", mac)
+    site.wire.ip("link", "set", site.wire.peer, "up")
     script = site.path / "script"
     script.write_text('#!/bin/sh\n[ "$1" = bound ] && env\nexit 0\n')
     script.chmod(0o755)
-    client = ["busybox", "udhcpc", "-f", "-n", "-q", "-t", "3", "-T", "1", "-i", peer, "-s", os.fspath(script)]
-    done = run("ip", "netns", "exec", namespace, *client, "-O", "bootfile", "-x", f"77:{b'iPXE'.hex()}", check=False)
-    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    client = [
+        "busybox",
+        "udhcpc",
+        "-f",
+        "-n",
+        "-q",
+        "-t",
+        "3",
+        "-T",
+        "1",
+        "-i",
+        site.wire.peer,
+        "-s",
+        os.fspath(script),
+    ]
+    done = site.wire.inside(*client, "-O", "bootfile", "-x", f"77:{b'iPXE'.hex()}", check=False).decode()
+    return dict(line.split("=", 1) for line in done.splitlines() if "=" in line)
 
 
 def test_dhcp_answers_nodes_of_the_plan_only(site: Site) -> None:
     site.start()
     answer = dhcp(site, MAC)
-    assert (answer["ip"], answer["bootfile"]) == (f"{site.address[:-1]}10", f"{site.url}/boot.ipxe")
+    assert (answer["ip"], answer["bootfile"]) == (site.node, f"{site.url}/boot.ipxe")
     assert dhcp(site, "52:54:00:aa:bb:02") == {}
     run_file = site.path / "run" / "cloud.boot.json"
     document = json.loads(run_file.read_text())
     document["servers"]["s1"] = document["servers"]["s0"] | {
         "node": "n1",
         "mac": "52:54:00:aa:bb:02",
-        "address": f"{site.address[:-1]}11",
+        "address": site.wire.address(11),
     }
     run_file.write_text(json.dumps(document))
     until(lambda: "aa:bb:02" in (site.path / "run" / "dnsmasq.hosts").read_text())
     until(lambda: read_status(site.dir)["dnsmasq"]["ready"])
-    assert dhcp(site, "52:54:00:aa:bb:02")["ip"] == f"{site.address[:-1]}11"
-    assert dhcp(site, MAC)["ip"] == f"{site.address[:-1]}10"
+    assert dhcp(site, "52:54:00:aa:bb:02")["ip"] == site.wire.address(11)
+    assert dhcp(site, MAC)["ip"] == site.node
     assert "ended with" not in (site.path / "run" / "keeper.log").read_text()
+
+
+def test_our_own_dnsmasq_does_not_hear_the_look_for_others(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.start()
+    monkeypatch.setattr(probe, "_PAUSE_SECONDS", 0.2)
+    probe.alone(site.wire.interface, "192.0.2.1", {MAC: "n0"}, 0.5)
+    assert dhcp(site, MAC)["ip"] == site.node, "it would have answered"
+    assert (site.path / "run" / "dnsmasq.log").read_text().count("DHCPDISCOVER") == 1
 
 
 def test_http_from_the_first_file_to_booted(site: Site) -> None:
