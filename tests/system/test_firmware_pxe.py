@@ -17,6 +17,7 @@ from pathlib import Path
 import jinja2
 import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._boot.dnsmasq import BootEntry, hosts_line, tag
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.serve import show_programs
 
 from tripleo_cloud.rack import Rack
 from tripleo_cloud.rack.network import inside, tap
@@ -57,6 +58,7 @@ def boot_services(rack: Rack, tmp_path: Path) -> Iterator[None]:
     )
     entry = BootEntry("s1", "f1", MAC, str(net.subnet[10]), "a" * 64, "b" * 64, "c" * 32)
     url = f"http://{net.host_address}:{_PORT}/boot.ipxe"
+    show_programs(os.fspath(run.parent), {entry.address})
     (run / "dnsmasq.hosts").write_text(hosts_line(entry) + "\n")
     (run / "dnsmasq.opts").write_text(f"tag:{tag('f1')},tag:ipxe,option:bootfile-name,{url}\n")
     (run / "dnsmasq.conf").write_text(configuration)

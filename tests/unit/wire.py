@@ -9,7 +9,7 @@ import subprocess
 
 
 class Wire:
-    """interface: the host's end, with address 1. peer: the other end in the namespace, with addresses 10 and 77."""
+    """interface: the host's end, with address 1. peer: the other end in the namespace, with addresses 10, 11 and 77."""
 
     def __init__(self, number: int) -> None:
         self.number = number

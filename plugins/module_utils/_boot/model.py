@@ -34,6 +34,8 @@ def check(pattern: re.Pattern[str], value: Any, what: str, node: str = "") -> st
 def check_address(value: Any, what: str, node: str = "") -> Address:
     """The IP address that value spells; a BootError names what when it is none."""
     try:
+        if not isinstance(value, str):
+            raise ValueError("no text")
         return ipaddress.ip_address(value)
     except ValueError as error:
         raise BootError(f"{what} {value!r} is not an IP address", node=node, operation="boot documents") from error

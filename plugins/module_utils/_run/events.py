@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -37,10 +38,15 @@ def append(
         **{name: value for name, value in details.items() if value is not None},
     }
     line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
-    descriptor = os.open(path(state_dir), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path(state_dir), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        length = os.fstat(descriptor).st_size
+        if length and os.pread(descriptor, 1, length - 1) != b"\n":
+            # A full disk has torn the last line.
+            line = b"\n" + line
         # One write with O_APPEND: lines of several writers do not mix.
-        os.write(descriptor, line)
+        if os.write(descriptor, line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path(state_dir))
     finally:
         os.close(descriptor)
     return event

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from . import events, serve
 from .lease import Lease
 from .reports import Report, ReportError, check, clean, load
 
+_DAMAGED = (FileNotFoundError, ValueError, TypeError, AttributeError, RecursionError)
 ACCESS = re.compile(r"(\S+) GET /([0-9a-f]{64})/(\S+) ([0-9]{3})\n")
 # A server that failed stays so until it is powered again: its firmware may go round and round.
 _BEFORE_PXE = (Stage.RESERVED, Stage.POWERED)
@@ -57,35 +59,48 @@ def read_boot(state_dir: str, lease: Lease) -> Boot:
 class Intake:
     """Follows the nodes of the stacks that have boot work."""
 
-    def __init__(self, state_dir: str, log: Callable[[str], None]) -> None:
+    def __init__(self, state_dir: str, log: Callable[[str], None], fault: Callable[[str], None]) -> None:
+        """log: takes what happens. fault: takes what goes wrong again and again until somebody mends it."""
         self._state_dir = state_dir
         self._log = log
+        self._fault = fault
         self._file_of_ramdisks = os.path.join(state_dir, "run", "ramdisks.json")
         # Place -> when it was heard of last, and its longest silence since its stage began; seconds since the epoch.
         self._silences: dict[str, tuple[float, float]] = {}
         # Place -> stack and boot id of the ramdisk that reported last; kept for the next keeper.
         self._ramdisks: dict[str, tuple[str, str]] = {}
-        with contextlib.suppress(FileNotFoundError, ValueError), open(self._file_of_ramdisks, encoding="utf-8") as file:
+        with contextlib.suppress(*_DAMAGED), open(self._file_of_ramdisks, encoding="utf-8") as file:
             self._ramdisks = {place: (stack, boot_id) for place, (stack, boot_id) in json.load(file).items()}
 
     def scan(self, boots: Iterable[Boot], requests: Iterable[tuple[str, str]]) -> None:
         """Take in all reports that lie there and all requests (path, file name) that nginx answered."""
         asked = {path for path, name in requests if name == SCRIPT}
         for boot in boots:
-            waiting = [
-                (entry, name)
-                for entry in boot.entries
-                for name in _reports(serve.reports(self._state_dir, entry.place))
-            ]
-            booting = [entry for entry in boot.entries if entry.path in asked]
-            if not (waiting or booting):
+            waiting = {entry: self._waiting(entry) for entry in boot.entries}
+            if not any(names or entry.path in asked for entry, names in waiting.items()):
                 continue
             with State.open(self._state_dir) as state:
-                for entry in booting:
-                    self._boot_request(state, boot, entry)
-                for entry, name in waiting:
-                    self._file(state, boot, entry, name)
-                self._finish(state, boot)
+                whole = True
+                for entry, names in waiting.items():
+                    try:
+                        if entry.path in asked:
+                            self._boot_request(state, boot, entry)
+                        for name in names:
+                            self._file(state, boot, entry, name)
+                    except (TripleoError, OSError, sqlite3.Error) as error:
+                        # What could not be taken in stays where it is, and what came after it, for the next round.
+                        self._fault(f"{entry.node}: {clean(str(error))}")
+                        whole = False
+                if whole:
+                    self._finish(state, boot)
+
+    def _waiting(self, entry: BootEntry) -> list[str]:
+        """Names of the reports that lie in a node's folder, as they came."""
+        try:
+            return _reports(serve.reports(self._state_dir, entry.place))
+        except OSError as error:
+            self._fault(f"{entry.node}: {error}")
+            return []
 
     def _boot_request(self, state: State, boot: Boot, entry: BootEntry) -> None:
         record = state.servers(boot.lease.stack).get(entry.server)
@@ -112,6 +127,9 @@ class Intake:
         record = state.servers(boot.lease.stack).get(entry.server)
         stage = Stage(record.stage) if record else Stage.RESERVED
         if stage.is_booted:
+            if stage is Stage.BOOTED and report.stage == "booted":
+                # Again, because the event may not have found room on the disk when the state had it already.
+                self._event(boot, entry, Stage.BOOTED)
             return
         if report.stage == "ramdisk":
             self._ramdisks[entry.place] = (boot.lease.stack, report.boot_id)
@@ -205,7 +223,7 @@ class AccessLog:
 
     def requests(self) -> list[tuple[str, str]]:
         """Path and file name of every GET that was answered with 200 or 206."""
-        with contextlib.suppress(FileNotFoundError), open(self._path, "rb") as stream:
+        with contextlib.suppress(OSError), open(self._path, "rb") as stream:
             stream.seek(self._offset)
             chunk = stream.read(events.POLL_BYTES)
             whole = chunk[: chunk.rfind(b"\n") + 1]

@@ -11,14 +11,12 @@ import json
 import os
 import select
 import signal
-import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from .._boot.dnsmasq import hosts_file, options_file
-from .._errors import TripleoError
 from . import config, events, serve
 from .intake import AccessLog, Boot, Intake, read_boot
 from .lease import Lease, expire
@@ -29,6 +27,7 @@ STATUS = "keeper.json"
 LOCK = "keeper.lock"
 LOGS = ("dnsmasq.log", "nginx.log", "nginx-access.log", "nginx-error.log")
 WORKER = "www-data"
+MOST_FAULTS = 1000
 
 
 class Keeper:
@@ -48,30 +47,44 @@ class Keeper:
             os.path.join(self._run, "nginx.pid"),
         )
         self.services = (self.dnsmasq, self.nginx)
-        self._intake = Intake(state_dir, self.log)
+        self._intake = Intake(state_dir, self.log, self._fault)
         self._access = AccessLog(log["nginx-access.log"])
+        self._leases: list[Lease] = []
+        self._boots: dict[str, Boot] = {}
         self._written: dict[str, str] = {}
         self._faults: set[str] = set()
 
     def tick(self) -> bool:
         """One round; False when there is nothing left to keep."""
-        live = expire(self.state_dir, fault=self._fault, none_left=self._forget_status)
-        wanted = [lease for lease in live if lease.boot]
+        with self._going_on():
+            live = expire(self.state_dir, fault=self._fault, none_left=self._forget_status)
+            self._leases = [lease for lease in live if lease.boot]
+        wanted = [lease for lease in self._leases if lease.live(time.time())]
         if self.stopping or not wanted:
             return False
-        boots = list(self._boots(wanted))
-        if self._write_hosts(boots):
-            # Not SIGHUP: dnsmasq 2.90 of Debian 12 dies of it when a host with a tag has had an answer.
-            self.dnsmasq.restart()
+        boots = [self._boot(lease) for lease in wanted]
+        with self._going_on():
+            if self._write_hosts(boots):
+                # Not SIGHUP: dnsmasq 2.90 of Debian 12 dies of it when a host with a tag has had an answer.
+                self.dnsmasq.restart()
         for service in self.services:
-            service.start()
-        try:
-            self._intake.scan(boots, self._access.requests())
-        except (TripleoError, OSError, sqlite3.Error) as error:
-            # What could not be taken in stays where it is, for the next round.
-            self._fault(str(error))
-        self._write_status()
+            with self._going_on():
+                service.start()
+        requests = self._access.requests()
+        for boot in boots:
+            with self._going_on():
+                self._intake.scan([boot], requests)
+        with self._going_on():
+            self._write_status()
         return True
+
+    @contextlib.contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """What fails in the body is logged once and tried again in the next round; all the rest goes on."""
+        try:
+            yield
+        except Exception as error:
+            self._fault(str(error) or type(error).__name__)
 
     def reap(self) -> None:
         """Collect what has ended: services, and as the first process of a PID namespace every orphan."""
@@ -94,27 +107,30 @@ class Keeper:
             service.stop()
 
     def log(self, text: str) -> None:
-        """One line of run/keeper.log, which is the keeper's standard error."""
-        os.write(2, f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n".encode(errors="replace"))
+        """One line of run/keeper.log, which is the keeper's standard error. A full disk takes none."""
+        with contextlib.suppress(OSError):
+            os.write(2, f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n".encode(errors="replace"))
 
-    def _boots(self, wanted: list[Lease]) -> Iterator[Boot]:
-        for lease in wanted:
-            try:
-                boot = read_boot(self.state_dir, lease)
-            except TripleoError as error:
-                self._fault(str(error))
-                continue
-            for entry in boot.entries:
+    def _boot(self, lease: Lease) -> Boot:
+        """What a lease boots; while its run file cannot be read, what it booted before under the same plan."""
+        boot = self._boots.get(lease.stack)
+        boot = Boot(lease, boot.entries if boot and boot.lease.plan == lease.plan else ())
+        with self._going_on():
+            boot = read_boot(self.state_dir, lease)
+        self._boots[lease.stack] = boot
+        for entry in boot.entries:
+            with self._going_on():
                 folder = serve.reports(self.state_dir, entry.place)
                 if not os.path.isdir(folder):
                     serve.passage(os.path.dirname(folder))
                     _report_folder(folder)
-            yield boot
+        return boot
 
     def _write_hosts(self, boots: list[Boot]) -> bool:
         """True when dnsmasq has something new to read."""
         entries = [entry for boot in boots for entry in boot.entries]
         server = config.boot_server(self.state_dir)
+        serve.show_programs(self.state_dir, {entry.address for entry in entries})
         changed = False
         for name, text in (("dnsmasq.hosts", hosts_file(entries)), ("dnsmasq.opts", options_file(entries, server))):
             if self._written.get(name) != text:
@@ -136,7 +152,7 @@ class Keeper:
             os.unlink(os.path.join(self._run, STATUS))
 
     def _fault(self, text: str) -> None:
-        if text not in self._faults:
+        if text not in self._faults and len(self._faults) < MOST_FAULTS:
             self._faults.add(text)
             self.log(text)
 

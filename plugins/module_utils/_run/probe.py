@@ -58,7 +58,7 @@ def alone(interface: str, own: str, nodes: Mapping[str, str], seconds: float) ->
             else "correct tripleo_provisioning_interface, or bring the interface up",
         ) from error
     others: dict[tuple[str, str], dict[str, str]] = {}
-    for offer in offers:
+    for offer in sorted(offers, key=lambda offer: offer.asked in nodes):
         if offer.server != own and len(others) < _MOST_SERVERS:
             others.setdefault(
                 (offer.server or offer.source, offer.ethernet),

@@ -14,6 +14,8 @@ from .._boot.ipxe import disk_script
 from .._boot.model import HASH
 
 GO = "go"
+# iPXE of Debian's package.
+BOOT_PROGRAMS = "/usr/lib/ipxe"
 _DEPLOY_FILES = ("deploy.json", "manifest.json", "disk.zst", "kernel", "ramdisk")
 
 
@@ -69,6 +71,17 @@ def remove_unaddressed(state_dir: str) -> None:
         for name in os.listdir(tree):
             if HASH.fullmatch(name):
                 shutil.rmtree(os.path.join(tree, name), ignore_errors=True)
+
+
+def show_programs(state_dir: str, addresses: set[str]) -> None:
+    """Show TFTP the boot programs below these addresses, and below no other: dnsmasq looks below who asks."""
+    tree = os.path.join(state_dir, "run", "tftp")
+    os.makedirs(tree, exist_ok=True)
+    shown = set(os.listdir(tree))
+    for name in shown - addresses:
+        os.unlink(os.path.join(tree, name))
+    for address in addresses - shown:
+        os.symlink(BOOT_PROGRAMS, os.path.join(tree, address))
 
 
 def pin(state_dir: str, stack: str, addresses: Iterable[str], host_key: str) -> None:

@@ -67,7 +67,9 @@ class Service:
         self._forget_pid_file()
         with open(self._log, "ab") as log:
             try:
-                self._process = subprocess.Popen(self._arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                self._process = subprocess.Popen(
+                    self._arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
             except OSError as error:
                 self.error = f"{self.name} cannot be started: {error}"
                 return
@@ -79,6 +81,7 @@ class Service:
             return False
         self._process.returncode = status
         self._process = None
+        _kill_group(pid)
         return True
 
     def restart(self) -> None:
@@ -94,7 +97,7 @@ class Service:
             try:
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                self._signal(signal.SIGKILL)
+                _kill_group(process.pid)
                 process.wait()
             self._process = None
         self.error = ""
@@ -131,3 +134,9 @@ class Service:
                 lines += [line for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
         telling = [line for line in lines if "emerg" in line or "failed" in line or "error" in line] or lines
         return clean("; ".join(dict.fromkeys(telling[-_EVIDENCE_LINES:])), 600) or "its log is empty"
+
+
+def _kill_group(pid: int) -> None:
+    """Kill what a service has started: nginx's workers outlive a master that was killed, and keep its port."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)

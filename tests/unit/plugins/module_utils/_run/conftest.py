@@ -22,7 +22,7 @@ def wire(tmp_path: Path) -> Iterator[Wire]:
         subprocess.run(["ip", "link", "add", wire.interface, *pair], check=True)
         subprocess.run(["ip", "address", "add", f"{wire.address(1)}/24", "dev", wire.interface], check=True)
         subprocess.run(["ip", "link", "set", wire.interface, "up"], check=True)
-        for host in (10, 77):
+        for host in (10, 11, 77):
             wire.ip("address", "add", f"{wire.address(host)}/24", "dev", wire.peer)
         wire.ip("link", "set", wire.peer, "up")
         yield wire

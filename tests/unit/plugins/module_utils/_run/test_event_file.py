@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import events, lease, poll
 
 
@@ -35,6 +36,18 @@ def test_a_torn_line_waits_for_its_rest(tmp_path: Path) -> None:
     with file.open("ab") as stream:
         stream.write(b"2}\n")
     assert events.read(os.fspath(tmp_path), 9) == (b'{"b": 2}\n', 18)
+
+
+def test_a_line_that_a_full_disk_tore_spoils_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "pxe")
+    with monkeypatch.context() as full:
+        full.setattr(events.os, "write", lambda file, line, write=os.write: write(file, line[:10]))
+        with pytest.raises(OSError, match=r"No space left.*events\.jsonl"):
+            write(tmp_path, "ramdisk")
+    write(tmp_path, "writing")
+    lines = events.read(os.fspath(tmp_path), 0)[0].splitlines()
+    assert [json.loads(line)["stage"] for line in (lines[0], lines[2])] == ["pxe", "writing"]
+    assert len(lines) == 3
 
 
 def test_a_poll_is_bounded_and_passes_over_a_line_that_is_too_long(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
-from ansible_collections.tripleo.cloud.plugins.module_utils._run import events, lease
+from ansible_collections.tripleo.cloud.plugins.module_utils._run import events, lease, serve
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.evidence import evidence
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.failed import record_failures
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.intake import AccessLog, Intake, read_boot
@@ -66,7 +66,7 @@ class Site:
             (state / "reports" / name).mkdir(parents=True)
             (state / "serve" / name).mkdir(parents=True)
             (state / "serve" / name / "deploy.json").touch()
-        self.intake = Intake(self.dir, self.log.append)
+        self.intake = Intake(self.dir, self.log.append, self.log.append)
 
     def report(self, server: str, stage: str, boot: str = "ramdisk", **fields: Any) -> None:
         self.number += 1
@@ -194,7 +194,7 @@ def test_paths_of_an_earlier_run_go_with_the_last_server(site: Site) -> None:
     document = json.loads(run_file.read_text())
     del document["servers"]["s0"]
     run_file.write_text(json.dumps(document))
-    site.intake = Intake(site.dir, site.log.append)
+    site.intake = Intake(site.dir, site.log.append, site.log.append)
     site.report("s1", "booted", boot="disk", build_id=BUILD)
     site.scan()
     assert list((site.path / "serve").iterdir()) == []
@@ -205,7 +205,7 @@ def test_booted_is_believed_only_from_the_plan_s_image(site: Site) -> None:
     site.report("s0", "booted", build_id=BUILD)
     assert site.scan()["s0"] == "ramdisk"
     assert "not believed" in site.log[-1]
-    site.intake = Intake(site.dir, site.log.append)
+    site.intake = Intake(site.dir, site.log.append, site.log.append)
     site.report("s0", "booted", build_id=BUILD)
     assert site.scan()["s0"] == "ramdisk", "a new keeper knows the ramdisk's boot id as well"
     site.report("s0", "booted", boot="disk", build_id="9" * 32)
@@ -239,6 +239,47 @@ def test_what_cannot_be_used_is_said_once_and_removed(site: Site, content: str) 
     assert site.scan() == {"s0": "reserved", "s1": "ramdisk"}
     assert site.waiting() == []
     assert site.log[0].startswith("n0: the report boot-1.json is not used: it")
+
+
+def test_what_finds_no_room_is_taken_in_later(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_words: Any, **_details: Any) -> None:
+        raise OSError("no room")
+
+    for server in PATHS:
+        site.report(server, "booted", boot="disk", build_id=BUILD)
+    with monkeypatch.context() as full:
+        full.setattr(events, "append", no_room)
+        site.scan()
+    assert (len(site.waiting()), site.events()) == (2, [])
+    site.scan()
+    assert [(event["server"], event["stage"]) for event in site.events()] == [("s0", "booted"), ("s1", "booted")]
+    assert site.waiting() == []
+
+
+def test_one_node_s_trouble_is_not_another_s(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_state: str, place: str, switch: Any = serve.switch) -> None:
+        if place == PLACES["s0"]:
+            raise OSError("broken")
+        switch(_state, place)
+
+    for server in PATHS:
+        site.report(server, "written", ssh_host_key=KEY)
+    site.report("s0", "booted", boot="disk", build_id=BUILD)
+    with monkeypatch.context() as patched:
+        patched.setattr(serve, "switch", full)
+        assert site.scan() == {"s0": "written", "s1": "written"}
+    assert "n0: broken" in site.log
+    assert len(site.waiting()) == 2, "in their order: what is not done holds up what came after it"
+    assert site.scan()["s0"] == "booted"
+    assert (site.path / "serve" / PLACES["s0"] / "go").exists()
+
+
+@pytest.mark.parametrize("damage", ["[]", "null", '{"a": 1}', "{", "[" * 100000])
+def test_a_damaged_memory_of_ramdisks_is_forgotten(site: Site, damage: str) -> None:
+    (site.path / "run" / "ramdisks.json").write_text(damage)
+    site.intake = Intake(site.dir, site.log.append, site.log.append)
+    site.report("s0", "ramdisk", disks=[])
+    assert site.scan()["s0"] == "ramdisk"
 
 
 def test_a_token_of_another_node_proves_nothing(site: Site) -> None:

@@ -68,6 +68,14 @@ def test_an_earlier_version_s_tree_goes(tmp_path: Path) -> None:
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == [".making-1", "10.0.0.10"]
 
 
+def test_programs_are_shown_to_these_addresses_only(tmp_path: Path) -> None:
+    for addresses in ({"10.0.0.1", "10.0.0.2"}, {"10.0.0.2", "10.0.0.3"}, set[str]()):
+        for _number in range(2):
+            serve.show_programs(os.fspath(tmp_path), addresses)
+        assert {path.name for path in (tmp_path / "run" / "tftp").iterdir()} == addresses
+        assert {os.readlink(path) for path in (tmp_path / "run" / "tftp").iterdir()} <= {"/usr/lib/ipxe"}
+
+
 @pytest.mark.parametrize(
     ("line", "authority"),
     [("listen 10.1.2.1:8088 backlog=4096;", "10.1.2.1:8088"), ("  listen [fd00::1]:80;", "[fd00::1]:80")],
