@@ -94,6 +94,9 @@ class Server:
         answer = response.read(most + 1)
         if not response.isclosed():
             self._close()
+        if response.length and len(answer) <= most:
+            # The connection broke off; a read of a given length does not say so.
+            raise http.client.IncompleteRead(answer, response.length)
         if len(answer) > most and response.status < 300:
             raise DeployError(f"{name}: the server sent more than {most} bytes, with status {response.status}")
         return response.status, answer

@@ -20,11 +20,15 @@ CONTENT = bytes(range(256)) * 4
 
 
 class Peer:
-    """Answers below /place/. refuse: how many requests get 503 first; drop: how many lose their connection."""
+    """Answers below /place/.
+
+    refuse: how many requests get 503 first; drop: how many lose their connection; cut: how many in mid-answer.
+    """
 
     def __init__(self) -> None:
         self.refuse = 0
         self.drop = 0
+        self.cut = 0
         self.ranges = True
         self.put: dict[str, Any] = {}
         self.connections: set[Any] = set()
@@ -57,6 +61,10 @@ class Peer:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
+                if peer.cut:
+                    peer.cut -= 1
+                    self.close_connection = True
+                    content = content[: len(content) // 2]
                 self.wfile.write(content)
 
             def log_message(self, *_arguments: object) -> None:
@@ -87,10 +95,12 @@ def test_ranges_come_over_one_connection(peer: Peer) -> None:
     assert len(peer.connections) == 1
 
 
-@pytest.mark.parametrize("trouble", ["refuse", "drop"])
+@pytest.mark.parametrize("trouble", ["refuse", "drop", "cut"])
 def test_a_server_that_comes_back_is_waited_for(peer: Peer, trouble: str) -> None:
     setattr(peer, trouble, 3)
     assert Server(peer.url, 5).get("file", 1, 2) == CONTENT[1:3]
+    setattr(peer, trouble, 3)
+    assert Server(peer.url, 5).get("file") == CONTENT
 
 
 def test_a_server_that_stays_away_is_given_up() -> None:
