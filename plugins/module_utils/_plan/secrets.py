@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
+import json
 import re
 import secrets as random
 import string
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,8 +70,20 @@ def _value(stand_in: str, values: Mapping[str, str]) -> str:
 
 
 def redact(text: str, values: Mapping[str, str]) -> str:
-    """A text without any of the values; their stand-ins show in their place."""
-    for stand_in, value in sorted(values.items(), key=lambda pair: -len(pair[1])):
-        if len(value) >= 4:
-            text = text.replace(value, stand_in)
+    """A text without any of the values, as they are and as messages and URLs write them; stand-ins show instead."""
+    written = {
+        form: stand_in
+        for stand_in, value in values.items()
+        if len(value) >= 4
+        for form in (
+            value,
+            json.dumps(value)[1:-1],
+            repr(value)[1:-1],
+            urllib.parse.quote(value, safe=""),
+            urllib.parse.quote_plus(value),
+            base64.b64encode(value.encode()).decode(),
+        )
+    }
+    for form in sorted(written, key=len, reverse=True):
+        text = text.replace(form, written[form])
     return text

@@ -8,9 +8,11 @@ from __future__ import annotations
 import copy
 import json
 import re
+from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
@@ -261,6 +263,21 @@ def test_stand_ins_are_filled_and_redacted() -> None:
     assert secrets.redact("dsn://first-value@h", values) == "dsn://%{secret:A#1}@h"
     with pytest.raises(TripleoError, match=r"no value for %\{secret:C#1\}"):
         secrets.fill("%{secret:C#1}", values)
+
+
+def test_a_value_is_redacted_however_a_message_writes_it() -> None:
+    value = "pa$$ \"w0rd'%/+&"
+    texts = [
+        value,
+        json.dumps(value),
+        repr([value]),
+        quote(value, safe=""),
+        quote_plus(value),
+        b64encode(value.encode()),
+    ]
+    for text in texts:
+        shown = secrets.redact(str(text), {"%{given:B#00ff}": value})
+        assert "%{given:B#00ff}" in shown and "w0rd" not in shown, shown
 
 
 def test_two_stacks_share_no_node_and_no_address() -> None:
