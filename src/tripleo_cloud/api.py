@@ -9,6 +9,7 @@ import contextlib
 import os
 import queue
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -151,6 +152,9 @@ class Deployment:
 
         def handle(raw: dict[str, Any]) -> bool:
             nonlocal changed
+            if raw.get("event") == "playbook_on_start":
+                # Variables and passwords are read by now; a kill must not leave them behind.
+                shutil.rmtree(os.path.join(folder, "env"), ignore_errors=True)
             event = Event.from_runner(raw)
             changed += event.kind is Kind.CHANGED
             if event.kind is Kind.FAILED and not event.data.get("ignore_errors"):

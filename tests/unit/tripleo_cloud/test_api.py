@@ -65,13 +65,24 @@ def test_options_reach_ansible(deployment: Callable[..., Deployment]) -> None:
     assert any("True c" in event.text for event in run.deploy(only=["c"]))
 
 
-def test_passwords_answer_what_ansible_asks(deployment: Callable[..., Deployment], tmp_path: Path) -> None:
+def test_passwords_answer_what_ansible_asks_and_are_forgotten(
+    deployment: Callable[..., Deployment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(runs))
     vaulted = VaultLib([("default", VaultSecret(b"open-sesame"))]).encrypt("told: it is open\n")
     (tmp_path / "given.yml").write_bytes(vaulted)
     tasks = [{"name": "Told", "ansible.builtin.debug": {"msg": "{{ told }}"}}]
-    run = deployment(tasks, arguments=["-e", f"@{tmp_path}/given.yml"], passwords={"vault": "open-sesame"})
-    output = "\n".join(event.text for event in run.deploy())
-    assert run.summary.successful and "it is open" in output and "open-sesame" not in output
+    run = deployment(
+        tasks, arguments=["-e", f"@{tmp_path}/given.yml"], passwords={"vault": "open-sesame"}, variables={"a": "b"}
+    )
+    output = []
+    for event in run.deploy():
+        output.append(event.text)
+        assert event.kind is not Kind.TASK or not list(runs.glob("tripleo-run-*/env/*"))
+    assert list(runs.iterdir()) == [] and run.summary.successful
+    assert "it is open" in "\n".join(output) and "open-sesame" not in "\n".join(output)
 
 
 def test_cancel_leaves_no_worker(deployment: Callable[..., Deployment]) -> None:
