@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import failure_error
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.follow import (
@@ -22,6 +21,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._run.follow import (
     missing,
 )
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.limits import Limit
+from ansible_collections.tripleo.cloud.plugins.plugin_utils._deployment import DeploymentAction
 from ansible_collections.tripleo.cloud.plugins.plugin_utils._parent import with_parent
 
 INTERVAL = 1.0
@@ -30,11 +30,8 @@ MOST_FAULTS = 5
 display = Display()
 
 
-class ActionModule(ActionBase):
+class ActionModule(DeploymentAction):
     """deploy_wait: the module looks at the state, this follows the event file."""
-
-    TRANSFERS_FILES = False
-    _supports_check_mode = True
 
     @with_parent()
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
 from ansible_collections.tripleo.cloud.plugins.module_utils._image import bundle
 from ansible_collections.tripleo.cloud.plugins.module_utils._image.report import progress
 from ansible_collections.tripleo.cloud.plugins.module_utils._node_zipapp import build_zipapp
+from ansible_collections.tripleo.cloud.plugins.module_utils._plan.secrets import UNKNOWN
+from ansible_collections.tripleo.cloud.plugins.plugin_utils._deployment import DeploymentAction
 from ansible_collections.tripleo.cloud.plugins.plugin_utils._parent import with_parent
 
 COLLECTION = Path(__file__).resolve().parents[2]
@@ -27,11 +28,10 @@ INTERVAL = 5.0
 display = Display()
 
 
-class ActionModule(ActionBase):
+class ActionModule(DeploymentAction):
     """image_build with the elements, the ramdisk's code and the node agent of the control host."""
 
     TRANSFERS_FILES = True
-    _supports_check_mode = True
     _supports_diff = True
 
     @with_parent()
@@ -41,6 +41,9 @@ class ActionModule(ActionBase):
         paths = arguments.pop("elements_path", None) or []
         if isinstance(paths, str):
             paths = paths.split(",")
+        if self.is_here:
+            # The default is the apt configuration of the Deployment cloud, not of the control host.
+            arguments["apt_lines"] = arguments.get("apt_lines") or [UNKNOWN]
         basedir = self._loader.get_basedir()
         arguments["bundle"] = self._send(
             self._gather([os.path.join(basedir, os.path.expanduser(str(path).strip())) for path in paths])

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.follow import Follower
+from ansible_collections.tripleo.cloud.plugins.plugin_utils._deployment import DeploymentAction
 from ansible_collections.tripleo.cloud.plugins.plugin_utils._parent import with_parent
 
 INTERVAL = 1.0
@@ -24,11 +24,8 @@ POLL = "ansible_collections.tripleo.cloud.plugins.module_utils._run.poll"
 display = Display()
 
 
-class ActionModule(ActionBase):
+class ActionModule(DeploymentAction):
     """metadata_push: progress is a view; without it the module does the same."""
-
-    TRANSFERS_FILES = False
-    _supports_check_mode = True
 
     @with_parent()
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -24,5 +24,8 @@ class ActionModule(BatchAction):
     def private(self, nodes: tuple[Node, ...], arguments: dict[str, Any]) -> dict[str, Any]:
         if not nodes:
             raise AnsibleActionFail("node needs nodes_file (or tripleo_nodes_file) with at least one node")
+        if self.is_here:
+            # The BMCs are reached from the Deployment cloud.
+            arguments["check_bmc"] = False
         hardware = {node.name: node.as_hardware() for node in nodes}
         return {**super().private(nodes, arguments), "hardware": hardware}

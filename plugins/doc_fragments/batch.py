@@ -34,3 +34,14 @@ options:
       - Written by the action plugin of the same name. Do not set it yourself.
     type: path
 """
+
+    PLANNED = r"""
+options:
+  planned:
+    description:
+      - What RV(tripleo.cloud.stack#module:planned) of a preview says. Check mode then tells what this module would do
+        once that plan is stored and carried out.
+      - Means something in check mode only.
+    type: dict
+    default: {}
+"""

@@ -32,6 +32,9 @@ BATCH_SPEC: dict[str, Any] = {
     "private_file": {"type": "path"},
 }
 
+# What check mode is told of the plan that `tripleo.cloud.deploy` would store first: `planned` of the module stack.
+PLANNED_SPEC: dict[str, Any] = {"planned": {"type": "dict", "default": {}}}
+
 
 def run(module: AnsibleModule, function: Callable[[], dict[str, Any]], grace: float = GRACE) -> None:
     """Exit with the function's result; turn a TripleoError into a failure that carries its parts.

@@ -25,6 +25,7 @@ author: The tripleo.cloud authors (@tripleo)
 extends_documentation_fragment:
   - tripleo.cloud.attributes
   - tripleo.cloud.batch
+  - tripleo.cloud.batch.planned
 options:
   stack:
     required: true
@@ -113,8 +114,8 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.model import 
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.plan import Step
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.services import services
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.session import CloudSession
-from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.setup import Request, set_up
-from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
+from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.setup import Request, set_up, whole
+from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, PLANNED_SPEC, load_private, run
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.cloud import need_configured, output, outputs
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.errors import ProvisionError
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import lease
@@ -127,10 +128,17 @@ CHECK_TIMEOUT = 5.0
 def identity(given: dict[str, Any], check: bool) -> dict[str, Any]:
     """The module's work; its result."""
     state_dir, stack = given["state_dir"], given["stack"]
+    planned = given["planned"].get("plan") if check else None
     with State.open(state_dir, read_only=True) as state:
-        plan = state.plan(stack)
-        need_configured(state, stack)
-    said = outputs(plan, state_dir, stack)
+        plan = planned or state.plan(stack)
+        unready = ""
+        try:
+            need_configured(state, stack)
+        except ProvisionError as error:
+            if not check:
+                raise
+            unready = error.message
+    said = outputs(plan, state_dir, stack, lenient=bool(planned))
     request = Request(
         scheme=given["scheme"],
         host=given["address"] or str(output(said, "ControlVip")),
@@ -156,17 +164,29 @@ def identity(given: dict[str, Any], check: bool) -> dict[str, Any]:
         def open_session(user: str, secret: str, project: str) -> CloudSession:
             return CloudSession(request.auth_url, user, secret, project, given["ca_file"] or True, alive)
 
-        steps = set_up(request, open_session)
+        try:
+            if unready:
+                raise CloudError(unready)
+            steps = set_up(request, open_session)
+        except CloudError as error:
+            if not check:
+                raise
+            steps = [later(f"what of this Keystone lacks ({error})"), *whole(request)]
         written = write_secret(path, text, check=check)
     return {"auth_url": request.auth_url, "clouds_file": path, **result(steps, path if written else "")}
 
 
 def preview(given: dict[str, Any]) -> dict[str, Any]:
-    """The result of check mode; before the cloud is there nothing more is known than that it will be made."""
+    """The result of check mode; before there is a plan nothing more is known than that the cloud will be made."""
     try:
         return identity(given, True)
-    except (StateError, ProvisionError, CloudError) as error:
-        return result([Step("create", "cloud", (), "", f"all of it, known after tripleo.cloud.setup ({error})")], "")
+    except (StateError, ProvisionError) as error:
+        return result([later(f"all of it ({error})")], "")
+
+
+def later(what: str) -> Step:
+    """Stands for steps that a preview cannot know."""
+    return Step("create", "cloud", (), "", f"known after tripleo.cloud.setup: {what}")
 
 
 def result(steps: list[Step], written: str) -> dict[str, Any]:
@@ -187,6 +207,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **BATCH_SPEC,
+            **PLANNED_SPEC,
             "stack": {"type": "str", "required": True},
             "address": {"type": "str"},
             "scheme": {"type": "str", "choices": ["http", "https"], "default": "http"},

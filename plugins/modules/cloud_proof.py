@@ -18,10 +18,11 @@ author: The tripleo.cloud authors (@tripleo)
 extends_documentation_fragment:
   - tripleo.cloud.attributes
   - tripleo.cloud.batch
+  - tripleo.cloud.batch.planned
 attributes:
   diff_mode:
-    support: none
-    details: Nothing of the cloud is different afterwards.
+    support: partial
+    details: Nothing of the cloud is different afterwards. Check mode says in words what a real run does.
   idempotent:
     support: full
 options:
@@ -67,17 +68,19 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.clouds import
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.errors import CloudError
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.proof import prove_images
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.session import CloudSession
-from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
+from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, PLANNED_SPEC, load_private, run
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import lease
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
+
+TO_COME = {"changed": True, "diff": {"prepared": "an image is uploaded, downloaded, compared and deleted\n"}}
 
 
 def prove(given: dict[str, Any], check: bool) -> dict[str, Any]:
     """The module's work; its result."""
     state_dir, stack = given["state_dir"], given["stack"]
     clouds = given["clouds_file"] or os.path.join(state_dir, "secrets", stack, "clouds.yaml")
-    if check and not os.path.exists(clouds):
-        return {"changed": True}
+    if check and (given["planned"] or not os.path.exists(clouds)):
+        return TO_COME
     with State.open(state_dir, read_only=True) as state:
         plan = state.plan(stack)
     cloud = read_clouds(clouds, stack)
@@ -89,7 +92,7 @@ def prove(given: dict[str, Any], check: bool) -> dict[str, Any]:
     if before.get("of") == identity and not given["again"]:
         return {"changed": False, "proven": before}
     if check:
-        return {"changed": True}
+        return TO_COME
     with lease.hold(state_dir, stack, plan["hash"], given["run_id"]) as alive:
         session = CloudSession(
             login["auth_url"], login["username"], login["password"], login["project_name"],
@@ -122,6 +125,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **BATCH_SPEC,
+            **PLANNED_SPEC,
             "stack": {"type": "str", "required": True},
             "clouds_file": {"type": "path"},
             "again": {"type": "bool", "default": False},

@@ -142,6 +142,9 @@ images:
     name:
       description: Name of the image.
       type: str
+    kind:
+      description: V(disk) or V(ramdisk).
+      type: str
     action:
       description: V(build) when it was built, or would be in check mode, V(keep) when it was not.
       type: str

@@ -48,13 +48,14 @@ options:
 extends_documentation_fragment:
   - tripleo.cloud.attributes
   - tripleo.cloud.batch
+  - tripleo.cloud.batch.planned
 attributes:
   check_mode:
     support: full
     details: Servers that were configured before are asked for their status.
   diff_mode:
     support: full
-    details: Shows names and digests of documents, never their values.
+    details: Shows how documents change, with the stand-ins of secrets.
   idempotent:
     support: full
 seealso:
@@ -117,15 +118,18 @@ services:
   sample: {workload-cloud-controller-0: {keystone: true, mysql: true}}
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
+from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, PLANNED_SPEC, load_private, run
+from ansible_collections.tripleo.cloud.plugins.module_utils._plan.changes import describe_setup
 from ansible_collections.tripleo.cloud.plugins.module_utils._plan.secrets import fill, redact
-from ansible_collections.tripleo.cloud.plugins.module_utils._push.deliver import Outcome, Settings, deliver
+from ansible_collections.tripleo.cloud.plugins.module_utils._push.deliver import Settings, deliver
+from ansible_collections.tripleo.cloud.plugins.module_utils._push.preview import configured_with, pending
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.record import StateRecorder
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.ssh import Access
-from ansible_collections.tripleo.cloud.plugins.module_utils._push.targets import targets
+from ansible_collections.tripleo.cloud.plugins.module_utils._push.targets import chosen, read_document, targets
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import lease
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.secrets import SecretStore
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
@@ -136,12 +140,16 @@ def push(given: dict[str, Any], check: bool, diff: bool) -> dict[str, Any]:
     state_dir, stack = given["state_dir"], given["stack"]
     holding = lease.hold(state_dir, stack, given["plan"] or "", given["run_id"], check=check)
     secrets = SecretStore(state_dir, stack).values()
+    planned = given["planned"] if check else {}
     with holding as alive, State.open(state_dir, read_only=check) as state:
-        if check and state.current_plan(stack) is None:
+        stored = state.current_plan(stack)
+        if check and stored is None and not planned:
             known_later: dict[str, Any] = {"pushed_nodes": {}, "changed_nodes": [], "failed_nodes": [], "services": {}}
             return {"changed": True, "plan": "", "total": 0, "msg": "the servers are known after deploy", **known_later}
-        plan = state.plan(stack, given["plan"] or None)
-        chosen = targets(state_dir, plan, state.servers(stack), given["only"])
+        plan = planned["plan"] if planned else state.plan(stack, given["plan"] or None)
+        named = chosen(plan, given["only"])
+        pushed = {name: why for name, why in pending(plan, stored).items() if name in named} if planned else {}
+        asked = [name for name in named if name not in pushed]
         settings = Settings(
             access=Access.of_stack(
                 state_dir, stack, port=given["port"], agent=given["agent"], connect_seconds=given["connect_timeout"]
@@ -155,37 +163,37 @@ def push(given: dict[str, Any], check: bool, diff: bool) -> dict[str, Any]:
             check=check,
         )
         recorder = StateRecorder(state, stack, str(plan["hash"]), given["run_id"] or "")
-        outcomes = deliver(chosen, settings, recorder, alive)
-    changed = [outcome.target.server for outcome in outcomes if outcome.changed]
-    result: dict[str, Any] = {
-        "changed": bool(changed),
-        "plan": plan["hash"],
-        "total": len(outcomes),
-        "pushed_nodes": {outcome.target.server: outcome.reason for outcome in outcomes if outcome.pushed},
-        "changed_nodes": changed,
-        "failed_nodes": [outcome.error.as_failure() for outcome in outcomes if outcome.error],
-        "unbooted_nodes": [outcome.target.server for outcome in outcomes if not outcome.target.booted],
-        "services": {outcome.target.server: dict(outcome.services) for outcome in outcomes},
-    }
-    if diff:
-        result["diff"] = [_diff(outcome) for outcome in outcomes if outcome.pushed]
+        there = targets(state_dir, stored, state.servers(stack), asked) if stored and asked else []
+        outcomes = deliver(there, settings, recorder, alive)
+        pushed.update((outcome.target.server, outcome.reason) for outcome in outcomes if outcome.pushed)
+        result: dict[str, Any] = {
+            "plan": plan["hash"],
+            "total": len(named),
+            "pushed_nodes": dict(sorted(pushed.items())),
+            "changed_nodes": sorted({*pushed} - {one.target.server for one in outcomes if not one.changed}),
+            "failed_nodes": [outcome.error.as_failure() for outcome in outcomes if outcome.error],
+            "unbooted_nodes": [outcome.target.server for outcome in outcomes if not outcome.target.booted],
+            "services": {outcome.target.server: dict(outcome.services) for outcome in outcomes},
+        }
+        result["changed"] = bool(result["changed_nodes"])
+        if diff and pushed:
+            had = {one.target.server: str(one.before.get("digest") or "") for one in outcomes}
+            result["diff"] = {"prepared": _words(state, plan, pushed, had, planned.get("documents") or {})}
     return result
 
 
-def _diff(outcome: Outcome) -> dict[str, str]:
-    names = [name for name, _document in outcome.target.documents]
-    before = outcome.before
-    old = f"digest {before['digest']}\n{_lines(before['documents'])}" if before.get("digest") else ""
-    return {
-        "before_header": f"{outcome.target.server} as it is",
-        "after_header": f"{outcome.target.server} by the plan ({outcome.reason})",
-        "before": old,
-        "after": f"digest {outcome.target.digest}\n{_lines(names)}",
-    }
+def _words(
+    state: State, plan: Mapping[str, Any], pushed: Mapping[str, str], had: Mapping[str, str], new: Mapping[str, Any]
+) -> str:
+    """Which servers are configured and why, and how their documents change. new: documents that are not stored yet."""
 
+    def read(name: str) -> Any:
+        return new[name] if name in new else read_document(state.state_dir, name)
 
-def _lines(names: list[str]) -> str:
-    return "".join(f"document {name}\n" for name in names)
+    entries = {path: entry for path, entry in plan["servers"].items() if entry["name"] in pushed}
+    stored = state.current_plan(str(plan["stack"]))
+    plans = [stored, *state.earlier_plans(str(plan["stack"]))] if stored else []
+    return describe_setup(entries, configured_with(state.state_dir, plans, entries, had), pushed, read)
 
 
 def main() -> None:
@@ -193,6 +201,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **BATCH_SPEC,
+            **PLANNED_SPEC,
             "fan_out": {"type": "int", "default": 50},
             "connect_timeout": {"type": "int", "default": 300},
             "node_timeout": {"type": "int", "default": 1800},

@@ -66,6 +66,20 @@ options:
     type: list
     elements: str
     default: []
+  pending_images:
+    description:
+      - Names of images that C(tripleo.cloud.prepare) would build first. The preview says of them what it cannot know.
+      - Means something in check mode only.
+    type: list
+    elements: str
+    default: []
+  pending_nodes:
+    description:
+      - Whether C(tripleo.cloud.prepare) would register O(nodes_file) first. The preview then takes the nodes from
+        there. It does so too as long as no node is registered.
+      - Means something in check mode only.
+    type: bool
+    default: false
   state_dir:
     description: Folder of the Deployment cloud's state.
     type: path
@@ -108,7 +122,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The plan's C(hash), C(serial) and C(stack). The hash is empty while an image is not built yet.
+  description:
+    - The plan's C(hash), C(serial) and C(stack).
+    - In check mode the hash is V(known after prepare) while something in the plan is.
   returned: success
   type: dict
   sample: {hash: e81d, serial: 1, stack: workload-cloud}
@@ -128,6 +144,13 @@ to_do:
   type: list
   elements: str
   sample: [workload-cloud-controller-0]
+planned:
+  description:
+    - C(plan), the plan that a real run would store, and C(documents), the documents that it names.
+    - What C(tripleo.cloud.prepare) makes first says V(known after prepare). Everything else is stored as it is here.
+  returned: in check mode, when a real run would store a new plan
+  type: dict
+  sample: {plan: {serial: 1, stack: workload-cloud}, documents: {}}
 preview:
   description: The plan in words.
   returned: success
@@ -175,6 +198,8 @@ def main() -> None:
             "flavors": {"type": "dict", "default": {}},
             "networks": {"type": "dict", "default": {}},
             "only": {"type": "list", "elements": "str", "default": []},
+            "pending_images": {"type": "list", "elements": "str", "default": []},
+            "pending_nodes": {"type": "bool", "default": False},
             "nodes_file": {"type": "path"},
             "private_file": {"type": "path"},
             "state": {"type": "str", "choices": ["present"], "default": "present"},

@@ -10,10 +10,10 @@ import posixpath
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
 from ansible_collections.tripleo.cloud.plugins.module_utils._heat.source import without_text
 from ansible_collections.tripleo.cloud.plugins.module_utils._plan.nodes import Node, parse_nodes
+from ansible_collections.tripleo.cloud.plugins.plugin_utils._deployment import DeploymentAction
 from ansible_collections.tripleo.cloud.plugins.plugin_utils._parent import with_parent
 
 SWEEP = 'n=0; while [ -e "$1" ] && [ $n -lt "$2" ]; do sleep 1; n=$((n + 1)); done; rm -f "$1"'
@@ -21,11 +21,8 @@ SWEEP_SECONDS = 60
 LEFT = "-path '*/ansible-tmp-*/private.json' -mmin +1"
 
 
-class BatchAction(ActionBase):
+class BatchAction(DeploymentAction):
     """Reads the nodes file on the control host and runs the module of the same name with BMC credentials."""
-
-    TRANSFERS_FILES = False
-    _supports_check_mode = True
 
     @with_parent()
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -41,7 +38,7 @@ class BatchAction(ActionBase):
 
     def private(self, nodes: tuple[Node, ...], arguments: dict[str, Any]) -> dict[str, Any]:
         """What goes into the private file; subclasses add to it and may take arguments away."""
-        return {"bmc": {node.name: node.bmc.as_private() for node in nodes}}
+        return {} if self.is_here else {"bmc": {node.name: node.bmc.as_private() for node in nodes}}
 
     def read_nodes(self, path: str | None) -> tuple[Node, ...]:
         """Parse the nodes file (YAML, as a whole or value by value in a vault); no path gives no nodes."""
@@ -86,7 +83,7 @@ class PlainAction(BatchAction):
 
     @with_parent()
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = ActionBase.run(self, tmp, task_vars)
+        result: dict[str, Any] = DeploymentAction.run(self, tmp, task_vars)
         result.update(self._execute_module(module_args=self.arguments(), task_vars=task_vars or {}))
         return result
 

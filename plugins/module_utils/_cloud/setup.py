@@ -10,7 +10,7 @@ from typing import Callable, Protocol
 
 from . import keystone
 from .errors import CloudError
-from .model import INTERFACES, Endpoint, Service, User, Wanted, host_in_url
+from .model import INTERFACES, Actual, Endpoint, Service, User, Wanted, host_in_url
 from .plan import Step, plan
 from .session import Cloud
 
@@ -69,6 +69,11 @@ def wanted(request: Request) -> Wanted:
             for interface in INTERFACES
         ),
     )
+
+
+def whole(request: Request) -> list[Step]:
+    """All the steps that a cloud without anything needs."""
+    return plan(wanted(request), Actual((), (), (), (), (), frozenset()))
 
 
 def set_up(request: Request, open_session: Open) -> list[Step]:

@@ -30,6 +30,7 @@ def summary(jobs: Sequence[Job], built: Sequence[Built]) -> list[dict[str, Any]]
         entries.append(
             {
                 "name": job.spec.name,
+                "kind": job.spec.kind,
                 "action": job.action,
                 "reason": job.reason,
                 "inputs": job.inputs.digest,

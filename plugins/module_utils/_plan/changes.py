@@ -40,18 +40,30 @@ def describe(
     lines: list[str] = []
     for (title, old, new), servers in document_changes(stored, plan).items():
         shown = ", ".join(servers[:5]) + (f" and {len(servers) - 5} more" if len(servers) > 5 else "")
-        lines.append(f"  document {title} of {shown}:")
         before, after = read(old) if old else {}, documents[new] if new else {}
-        if before is None:
-            lines.append("    (the stored one is lost)")
-            continue
-        difference = difflib.unified_diff(_lines(before), _lines(after), n=2, lineterm="")
         # The first two lines would name files.
-        lines += [f"    {line}" for line in list(difference)[2:]]
+        difference = list(difflib.unified_diff(_lines(before), _lines(after), n=2, lineterm=""))[2:]
+        if before is None:
+            difference = ["(the stored one is lost)"]
+        if difference:
+            lines += [f"  document {title} of {shown}:", *(f"    {line}" for line in difference)]
     yield from lines[:MOST_LINES]
     if len(lines) > MOST_LINES:
         yield f"  ... and {len(lines) - MOST_LINES} more lines of changed documents"
 
 
+def describe_setup(
+    servers: Mapping[str, Any], before: Mapping[str, Any], reasons: Mapping[str, str], read: Callable[[str], Any]
+) -> str:
+    """Which servers are configured and why, and how their documents change.
+
+    servers: entries of a plan by path. before: entries with the documents that they have now. reasons: by name.
+    """
+    documents = {name: read(name) for server in servers.values() for name in _documents(server).values()}
+    lines = [f"+ {name}: {reason}" for name, reason in sorted(reasons.items())]
+    lines += describe({"servers": before}, {"servers": servers}, read, documents)
+    return "\n".join(lines) + "\n"
+
+
 def _lines(document: Any) -> list[str]:
-    return json.dumps(document, indent=2, sort_keys=True).splitlines()
+    return json.dumps(document, indent=2, sort_keys=True).splitlines() if document else []

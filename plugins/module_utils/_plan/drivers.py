@@ -30,12 +30,12 @@ _RANDOM_PROPERTIES = frozenset({"length", "sequence", "salt"})
 class BareMetal:
     """Answers the language's questions for a bare-metal stack.
 
-    key: the state directory's key. generate: hidden parameters without a value are made here.
+    key: the state directory's key, None before there is one. generate: hidden parameters without a value are made here.
     known: names that there are, by custom constraint; None where they are known later.
     """
 
     def __init__(
-        self, allocator: Allocator, key: bytes, generate: bool, known: Mapping[str, Collection[str] | None]
+        self, allocator: Allocator, key: bytes | None, generate: bool, known: Mapping[str, Collection[str] | None]
     ) -> None:
         self._allocator = allocator
         self._key = key

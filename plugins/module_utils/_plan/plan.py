@@ -20,11 +20,11 @@ from .errors import PlanError
 from .flavors import Flavor
 from .networks import Allocator, Network
 from .reserve import Request, reserve
+from .secrets import UNKNOWN, is_known
 
 SCHEMA = 1
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 HOST_NAME = re.compile(rf"(?=.{{1,63}}\Z){_LABEL}(?:\.{_LABEL})*")
-UNKNOWN = "known after prepare"
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Before:
 class Wanted:
     """What the user wrote.
 
-    template: key of the top template in files. environments: keys, later ones win. key: of the state directory.
-    hardware: registered nodes. facts: what ramdisks reported, by node. images: by name; None before `prepare`.
-    tentative: nodes or key are not those that the plan will be stored with, so that it has no hash.
+    template: key of the top template in files. environments: keys, later ones win. hardware: registered nodes.
+    facts: what ramdisks reported, by node. images: by name, None before any was built. key: of the state directory,
+    None before there is one.
     """
 
     stack: str
@@ -76,8 +76,7 @@ class Wanted:
     hardware: Mapping[str, Mapping[str, Any]]
     facts: Mapping[str, Mapping[str, Any]]
     images: Mapping[str, ImageRef] | None
-    key: bytes
-    tentative: bool = False
+    key: bytes | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Planned:
 
     is_new: it must be stored. to_do: names of servers that are not booted under it. documents: by digest.
     given: values of given secrets by stand-in. to_make: length and character class of generated ones.
-    addresses: (network, address, path). hash is empty while something is known only after `prepare`.
+    addresses: (network, address, path). The plan's hash is `UNKNOWN` while anything in the plan is.
     """
 
     plan: Mapping[str, Any]
@@ -120,8 +119,8 @@ def plan_hash(plan: Mapping[str, Any]) -> str:
 def make_plan(wanted: Wanted, before: Before) -> Planned:
     """Evaluate, reserve, allocate and compare with the stored plan. Pure; PlanError and HeatError say what is wrong."""
     allocator = Allocator(wanted.networks, before.addresses, before.foreign_addresses)
-    known = {"glance.image": wanted.images, "nova.flavor": wanted.flavors, "neutron.network": wanted.networks}
-    driver = drivers.BareMetal(allocator, wanted.key, wanted.generate_hidden, known)
+    names = {"glance.image": wanted.images, "nova.flavor": wanted.flavors, "neutron.network": wanted.networks}
+    driver = drivers.BareMetal(allocator, wanted.key, wanted.generate_hidden, names)
     stack = evaluate(
         wanted.template, wanted.files, wanted.environments, wanted.parameters, driver, wanted.stack, wanted.stack
     )
@@ -150,7 +149,8 @@ def make_plan(wanted: Wanted, before: Before) -> Planned:
         plan = {**stored, "servers": {path: _with_holds(stored["servers"][path], entries[path]) for path in entries}}
     else:
         plan = {**body, "serial": (int(stored["serial"]) if stored else 0) + 1}
-        plan["hash"] = "" if wanted.images is None or wanted.tentative else plan_hash(plan)
+        known = _has_names(plan) and (wanted.key is not None or is_known(stack.outputs))
+        plan["hash"] = plan_hash(plan) if known else UNKNOWN
     to_do = tuple(sorted(entry["name"] for entry in entries.values() if entry["name"] not in before.booted))
     addresses = tuple(allocator.allocated())
     return Planned(plan, is_new, to_do, documents.by_name, driver.given, driver.to_make, addresses)
@@ -170,7 +170,7 @@ def _body(
         {one.path: (drivers.server_name(one), one.properties["image"], driver.server_networks(one)) for one in servers},
         nodes,
     )
-    documents = _Documents()
+    documents = _Documents(wanted.key is not None)
     entries = {
         one.path: _entry(one, nodes[one.path], stack, wanted, deployed.get(one.path), driver, documents)
         for one in servers
@@ -198,7 +198,8 @@ def _body(
 class _Documents:
     """Documents by the name that their content gives them."""
 
-    def __init__(self) -> None:
+    def __init__(self, has_key: bool) -> None:
+        self._has_key = has_key
         self.by_name: dict[str, Any] = {}
         self._named: dict[int, tuple[Any, str]] = {}
 
@@ -206,10 +207,20 @@ class _Documents:
         """The name of a document. One that many servers share is digested once."""
         known = self._named.get(id(document))
         if known is None:
+            known_now = self._has_key or is_known(document)
+            name = "sha256:" + digest(document) if known_now else f"{UNKNOWN} ({len(self._named) + 1})"
             # The document is kept beside its name: an id belongs to it only as long as it lives.
-            known = self._named[id(document)] = (document, "sha256:" + digest(document))
-            self.by_name[known[1]] = document
+            known = self._named[id(document)] = (document, name)
+            self.by_name[name] = document
         return known[1]
+
+
+def _has_names(plan: Mapping[str, Any]) -> bool:
+    """The builds and documents of every server are known."""
+    fields = ("image_sha256", "manifest_sha256", "build_id", "metadata")
+    names = [server[key] for server in plan["servers"].values() for key in fields]
+    names += [name for server in plan["servers"].values() for _title, name in server["documents"]]
+    return not any(name.startswith(UNKNOWN) for name in names)
 
 
 def _servers(stack: Stack, wanted: Wanted, driver: drivers.BareMetal) -> list[Resource]:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from .changes import describe
-from .plan import UNKNOWN, Planned
+from .plan import Planned
+from .secrets import UNKNOWN
 
 
 def preview(
@@ -24,7 +25,7 @@ def preview(
     are booted now, all that are to do by default.
     """
     plan, due = planned.plan, planned.to_do if due is None else due
-    lines = [f"stack {plan['stack']}, plan {plan['serial']}, hash {plan['hash'] or 'known after prepare'}"]
+    lines = [f"stack {plan['stack']}, plan {plan['serial']}, hash {plan['hash']}"]
     if not planned.to_do and not planned.is_new:
         return lines[0] + "\nnothing to do: every server is deployed as planned\n"
     for path in sorted(plan["servers"]):
@@ -46,7 +47,7 @@ def preview(
             lines.append("    not deployed yet, and not asked for; its disk is not touched")
         else:
             lines.append("    deployed; its disk is not touched")
-        titles = ", ".join(f"{title} {name[7:19]}" for title, name in server["documents"])
+        titles = ", ".join(f"{title} {_short(name)}" for title, name in server["documents"])
         lines.append(f"    documents: {titles or 'none'}")
     for path, port in sorted(plan["ports"].items()):
         lines.append(f"  {path}: {port['address']} in {port['network']}")
@@ -62,4 +63,4 @@ def _disk(disk: Mapping[str, Any]) -> str:
 
 
 def _short(digest: str) -> str:
-    return digest if digest == UNKNOWN else digest[:12]
+    return UNKNOWN if digest.startswith(UNKNOWN) else digest.rpartition(":")[2][:12]

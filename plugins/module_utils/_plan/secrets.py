@@ -13,12 +13,14 @@ import re
 import secrets as random
 import string
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import PlanError
 
-STAND_IN = re.compile(r"%\{(?P<kind>secret|given):(?P<name>[^#{}%]+)#(?P<version>[0-9a-f]+)\}")
+# What a preview says of what only an earlier phase's real run makes.
+UNKNOWN = "known after prepare"
+STAND_IN = re.compile(rf"%\{{(?P<kind>secret|given):(?P<name>[^#{{}}%]+)#(?P<version>[0-9a-f]+|{UNKNOWN})\}}")
 
 CLASSES = {
     "lettersdigits": string.ascii_letters + string.digits,
@@ -36,10 +38,27 @@ def generated(name: str, version: int = 1) -> str:
     return f"%{{secret:{name}#{version}}}"
 
 
-def given(name: str, value: str, key: bytes) -> str:
-    """Stand-in of a secret that the user gave: a keyed digest, so that another value is another stand-in."""
-    digest = hmac.new(key, f"{name}\0{value}".encode(), hashlib.sha256).hexdigest()
-    return f"%{{given:{name}#{digest[:16]}}}"
+def given(name: str, value: str, key: bytes | None) -> str:
+    """Stand-in of a secret that the user gave: a keyed digest, so that another value is another stand-in.
+
+    Without a key the version is `UNKNOWN`: a digest that everybody can make would give a weak secret away.
+    """
+    digest = hmac.new(key, f"{name}\0{value}".encode(), hashlib.sha256).hexdigest()[:16] if key else UNKNOWN
+    return f"%{{given:{name}#{digest}}}"
+
+
+def stand_ins(value: Any) -> Iterator[str]:
+    """Every stand-in in a document."""
+    if isinstance(value, str):
+        yield from (match.group(0) for match in STAND_IN.finditer(value))
+    elif isinstance(value, (Mapping, list, tuple)):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from stand_ins(part)
+
+
+def is_known(value: Any) -> bool:
+    """No stand-in in a document waits for the key."""
+    return not any(stand_in.endswith(f"#{UNKNOWN}}}") for stand_in in stand_ins(value))
 
 
 def random_string(length: int = 32, kind: str = "lettersdigits") -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._plan.secrets import fill
+from .._plan.secrets import fill, stand_ins
 from .._state.secrets import SecretStore
 from .._state.store import State
 from .errors import ProvisionError
@@ -35,7 +35,9 @@ def output(outputs: Mapping[str, Any], name: str) -> Any:
     return outputs[name]
 
 
-def outputs(plan: Mapping[str, Any], state_dir: str, stack: str) -> dict[str, Any]:
-    """The stack's outputs with their secrets filled in."""
-    filled: dict[str, Any] = fill(plan.get("outputs") or {}, SecretStore(state_dir, stack).values())
+def outputs(plan: Mapping[str, Any], state_dir: str, stack: str, *, lenient: bool = False) -> dict[str, Any]:
+    """The stack's outputs with their secrets filled in. lenient: what has no value yet keeps its stand-in."""
+    found = plan.get("outputs") or {}
+    later = {stand_in: stand_in for stand_in in stand_ins(found)} if lenient else {}
+    filled: dict[str, Any] = fill(found, {**later, **SecretStore(state_dir, stack).values()})
     return filled

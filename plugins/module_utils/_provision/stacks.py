@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .._image.store import ImageStore
@@ -23,9 +23,7 @@ from .._state.secrets import SecretStore
 from .._state.stages import Stage
 from .._state.store import State, write_all_durably
 from .errors import ProvisionError
-
-# A preview of a first deployment must not make the key; its stand-ins of given secrets are not bound to a plan.
-PREVIEW_KEY = b"\0" * 32
+from .hardware import renamed
 
 
 def plan_stack(parameters: Mapping[str, Any], private: Mapping[str, Any], check: bool) -> dict[str, Any]:
@@ -37,8 +35,10 @@ def plan_stack(parameters: Mapping[str, Any], private: Mapping[str, Any], check:
         before = _before(state, name)
         nodes = state.nodes()
         hardware = {node: record.hardware for node, record in nodes.items()}
-        if not hardware and check:
-            hardware = private["hardware"]
+        if check and (parameters["pending_nodes"] or not hardware):
+            gone = renamed(private["hardware"], hardware, state.reservations())
+            kept = {node: fields for node, fields in hardware.items() if node not in gone}
+            hardware = {**kept, **private["hardware"]}
         wanted = Wanted(
             stack=name,
             template=private["template"],
@@ -50,15 +50,17 @@ def plan_stack(parameters: Mapping[str, Any], private: Mapping[str, Any], check:
             networks=parse_networks(parameters["networks"]),
             hardware=hardware,
             facts={node: record.facts for node, record in nodes.items()},
-            images=_images(state_dir, check),
+            images=_images(state_dir, parameters["pending_images"]) if check else _built(state_dir),
             key=_key(state_dir, check),
-            tentative=check and not nodes,
         )
         planned = make_plan(wanted, before)
         due = chosen(planned, only)
         text = preview(planned, before.plan, lambda document: _document(state_dir, document), due)
         changed = bool(planned.is_new or due) if check else _store(state, planned, before)
-    return _result(planned, text, changed, due)
+    result = _result(planned, text, changed, due)
+    if check and planned.is_new:
+        result["planned"] = {"plan": planned.plan, "documents": planned.documents}
+    return result
 
 
 def _need_prepared(state_dir: str) -> None:
@@ -114,20 +116,24 @@ def _before(state: State, stack: str) -> Before:
     return Before(plan, booted, held, addresses, frozenset(foreign), unavailable, reasons)
 
 
-def _images(state_dir: str, check: bool) -> dict[str, ImageRef] | None:
-    """Newest build of each disk image; None in a preview before any was built."""
+def _built(state_dir: str) -> dict[str, ImageRef]:
+    """Newest build of each disk image."""
     found = [image for image in ImageStore(state_dir).images() if image.kind == "disk"]
-    if check and not found:
-        return None
     return {
         image.name: ImageRef(image.name, image.manifest["sha256"], image.manifest_sha256, image.build_id)
         for image in found
     }
 
 
-def _key(state_dir: str, check: bool) -> bytes:
+def _images(state_dir: str, pending: Iterable[str]) -> dict[str, ImageRef] | None:
+    """The same as a preview knows it. pending: names of images that `prepare` builds first. None when none is known."""
+    return {**_built(state_dir), **{name: ImageRef(name) for name in pending}} or None
+
+
+def _key(state_dir: str, check: bool) -> bytes | None:
+    """The key; a preview must not make it."""
     if check and not os.path.exists(os.path.join(state_dir, "key")):
-        return PREVIEW_KEY
+        return None
     return secret_key(state_dir)
 
 

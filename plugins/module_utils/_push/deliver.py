@@ -120,7 +120,8 @@ async def _configure(outcome: Outcome, settings: Settings, recorder: Recorder) -
         )
     outcome.reason = await _reason(outcome, settings)
     if not outcome.reason:
-        if target.stage != Stage.HEALTHY.value or target.known_digest != target.digest:
+        recorded = target.stage == Stage.HEALTHY.value and target.known_digest == target.digest
+        if not recorded and not settings.check:
             recorder.reached(target, Stage.HEALTHY)
         return
     outcome.pushed = True

@@ -47,24 +47,26 @@ def targets(
     state_dir: str, plan: Mapping[str, Any], records: Mapping[str, ServerRecord], only: Iterable[str]
 ) -> list[Target]:
     """The servers of a plan, or the named ones only, sorted by name. Raises PushError for unknown names."""
-    wanted = set(only)
     entries = {str(entry["name"]): entry for entry in plan["servers"].values()}
-    unknown = sorted(wanted - set(entries))
+    return [_target(state_dir, str(plan["hash"]), entries[name], records.get(name)) for name in chosen(plan, only)]
+
+
+def chosen(plan: Mapping[str, Any], only: Iterable[str]) -> list[str]:
+    """Names of the servers of a plan, or the given ones, sorted. Raises PushError for unknown names."""
+    names = {str(entry["name"]) for entry in plan["servers"].values()}
+    unknown = sorted(set(only) - names)
     if unknown:
         raise PushError(
             f"the plan has no server {', '.join(unknown)}",
             operation="choose the servers",
-            next_step=f"name servers of the plan: {', '.join(sorted(entries))}",
+            next_step=f"name servers of the plan: {', '.join(sorted(names))}",
         )
-    return [
-        _target(state_dir, str(plan["hash"]), entries[name], records.get(name)) for name in sorted(wanted or entries)
-    ]
+    return sorted(set(only) or names)
 
 
 def _target(state_dir: str, plan: str, entry: Mapping[str, Any], record: Optional[ServerRecord]) -> Target:
     current = record if record is not None and record.plan_hash == plan else None
-    listed = [[FIRST_DOCUMENT, entry["metadata"]], *entry["documents"]]
-    documents = tuple((str(name), load_document(state_dir, str(name), sha256)) for name, sha256 in listed if sha256)
+    documents = _documents(state_dir, entry)
     stage = str(getattr(current.stage, "value", current.stage)) if current else Stage.RESERVED.value
     return Target(
         server=str(entry["name"]),
@@ -72,9 +74,23 @@ def _target(state_dir: str, plan: str, entry: Mapping[str, Any], record: Optiona
         stage=stage,
         address=_address(entry),
         documents=documents,
-        digest=digest([list(pair) for pair in documents]),
+        digest=_digest(documents),
         known_digest=current.config_digest if current else None,
     )
+
+
+def documents_digest(state_dir: str, entry: Mapping[str, Any]) -> str:
+    """Digest of the documents of a plan's server. Raises PushError when one is missing."""
+    return _digest(_documents(state_dir, entry))
+
+
+def _documents(state_dir: str, entry: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    listed = [[FIRST_DOCUMENT, entry["metadata"]], *entry["documents"]]
+    return tuple((str(name), load_document(state_dir, str(name), sha256)) for name, sha256 in listed if sha256)
+
+
+def _digest(documents: Iterable[tuple[str, Any]]) -> str:
+    return digest([list(pair) for pair in documents])
 
 
 def _address(entry: Mapping[str, Any]) -> str:
@@ -83,6 +99,14 @@ def _address(entry: Mapping[str, Any]) -> str:
     if not addresses:
         raise PushError("it has no address", node=str(entry["name"]), operation="find its address")
     return str(addresses[0])
+
+
+def read_document(state_dir: str, sha256: str) -> Any:
+    """A document of the content-addressed store; None when it is not there as it was written."""
+    try:
+        return load_document(state_dir, sha256, sha256)
+    except PushError:
+        return None
 
 
 def load_document(state_dir: str, name: str, sha256: str) -> Any:

@@ -12,7 +12,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .errors import StateError
@@ -167,6 +167,16 @@ class State:
                 next_step="Bring the file back from a backup.",
             )
         return plan
+
+    def earlier_plans(self, stack: str) -> Iterator[dict[str, Any]]:
+        """The plans before the stored one that can still be read, the newest first."""
+        record = self.stack(stack)
+        for serial in range(record.serial - 1 if record else 0, 0, -1):
+            with (
+                suppress(OSError, ValueError),
+                open(plan_path(self.state_dir, stack, serial), encoding="utf-8") as stream,
+            ):
+                yield json.load(stream)
 
     def plan(self, stack: str, plan_hash: str | None = None) -> dict[str, Any]:
         """The stored plan of a stack; StateError when there is none, or when it is not the one of that hash."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.tripleo.cloud.plugins.module_utils._plan.changes import MOST_LINES, describe, document_changes
+from ansible_collections.tripleo.cloud.plugins.module_utils._plan.changes import (
+    MOST_LINES,
+    describe,
+    describe_setup,
+    document_changes,
+)
 
 OLD = {"m": {"mysql": {"password": "%{given:P#00}"}}, "h": {"hosts": "one", "port": 1}}
 NEW = {"m2": {"mysql": {"password": "%{given:P#ff}"}}, "h2": {"hosts": "two", "port": 1}, "n": {"ntp": "a"}}
@@ -56,3 +61,21 @@ def test_many_lines_are_cut() -> None:
     new = plan("m", ("all", "big"))
     text = lines(plan("m", ("all", "h")), new, {"big": {f"key-{n}": n for n in range(1000)}})
     assert len(text) == MOST_LINES + 1 and text[-1].startswith("  ... and ")
+
+
+def test_who_is_configured_why_and_with_what() -> None:
+    servers = plan("m", ("all", "h2"), ("empty", "e"), servers=2)["servers"]
+    before = {"Compute.0.Server": plan("m", ("all", "h"))["servers"]["Compute.0.Server"]}
+    reasons = {"compute-0": "its documents differ", "compute-1": "it is not booted yet"}
+    text = describe_setup(servers, before, reasons, {**OLD, **NEW, "e": {}}.get).splitlines()
+    assert text[:3] == [
+        "+ compute-0: its documents differ",
+        "+ compute-1: it is not booted yet",
+        "  document all of compute-0:",
+    ]
+    assert text[text.index("  document metadata of compute-1:") :][:3] == [
+        "  document metadata of compute-1:",
+        "    @@ -0,0 +1,5 @@",
+        "    +{",
+    ]
+    assert not any("document empty" in line for line in text)

@@ -217,8 +217,30 @@ def test_no_change_gives_up_or_rewrites_a_deployed_server(change: dict[str, Any]
 
 def test_a_preview_before_prepare_has_no_hash() -> None:
     planned = make_plan(wanted(images=None), Before())
-    assert planned.plan["hash"] == ""
+    assert planned.plan["hash"] == secrets.UNKNOWN
     assert "hash known after prepare" in preview(planned)
+
+
+def test_without_a_key_nothing_tells_a_given_secret_and_what_names_it_is_not_known() -> None:
+    given = {"MysqlRootPassword": "Heifs23jk3"}
+    with_key, without = (make_plan(wanted(parameters=given, key=key), Before()) for key in (b"k" * 32, None))
+    stand_in = f"%{{given:MysqlRootPassword#{secrets.UNKNOWN}}}"
+    assert without.given == {stand_in: "Heifs23jk3"}
+    differs = {
+        path: [key for key, value in server.items() if value != with_key.plan["servers"][path][key]]
+        for path, server in without.plan["servers"].items()
+    }
+    assert differs == {CONTROLLER: ["metadata"], COMPUTE: []}
+    name = without.plan["servers"][CONTROLLER]["metadata"]
+    assert name.startswith(secrets.UNKNOWN) and stand_in in json.dumps(without.documents[name])
+    assert without.plan["hash"] == secrets.UNKNOWN != with_key.plan["hash"]
+
+
+def test_a_document_that_looks_like_a_preview_is_stored_under_its_digest() -> None:
+    region = f"%{{given:Other#{secrets.UNKNOWN}}}"
+    planned = make_plan(wanted(parameters={"Region": region}), Before())
+    assert all(name.startswith("sha256:") for name in planned.documents)
+    assert len(planned.plan["hash"]) == 64
 
 
 @pytest.mark.parametrize(

@@ -96,10 +96,6 @@ def test_other_words_for_the_same_are_no_new_plan() -> None:
     assert not again.is_new and again.plan["hash"] == first.plan["hash"]
 
 
-def test_a_tentative_plan_has_no_hash() -> None:
-    assert make_plan(wanted(tentative=True), Before()).plan["hash"] == ""
-
-
 def test_a_deployed_server_does_not_get_another_address() -> None:
     first = make_plan(wanted(), Before())
     moved = {"cidr": "198.51.100.0/24", "allocation_pools": [{"start": "198.51.100.1", "end": "198.51.100.9"}]}

@@ -21,6 +21,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._errors import Tripl
 from ansible_collections.tripleo.cloud.plugins.module_utils._node_zipapp import build_zipapp
 from ansible_collections.tripleo.cloud.plugins.module_utils._push import deliver
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.errors import PushError
+from ansible_collections.tripleo.cloud.plugins.module_utils._push.preview import LOST, configured_with, pending
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.record import StateRecorder
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.ssh import Access
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.targets import Target, targets
@@ -204,6 +205,58 @@ def test_from_booted_to_healthy_and_only_what_differs_is_touched_again(cloud: Cl
     assert [outcome.changed for outcome in third.values()] == [False, True, True]
     assert (cloud.node("server-1") / "root/etc/app.conf").read_text() == f"password = {SECRET}\n"
     assert cloud.record("server-2").stage == "healthy"
+
+
+def test_a_preview_records_nothing_of_a_server_that_turns_out_healthy(cloud: Cloud) -> None:
+    cloud.start()
+    cloud.deliver("server-0")
+    with State.open(str(cloud.state_dir)) as state:
+        state.set_stage(STACK, "server-0", "booted", plan=cloud.plan["hash"], cause="the run was killed")
+    events = cloud.events()
+    outcome = cloud.deliver("server-0", check=True)["server-0"]
+    assert (outcome.pushed, outcome.changed, outcome.error) == (False, False, None)
+    assert (cloud.record("server-0").stage, cloud.events()) == ("booted", events)
+    cloud.deliver("server-0")
+    assert cloud.record("server-0").stage == "healthy"
+
+
+def test_what_a_server_has_is_found_among_the_plans_of_old(cloud: Cloud) -> None:
+    had = {name: target.digest for name, target in zip(cloud.names, cloud.targets())}
+    first = cloud.plan
+    cloud.make_plan({"mysql": {"root-password": "%{secret:Mysql#2}"}})
+    entries = {path: entry for path, entry in cloud.plan["servers"].items() if entry["name"] != "server-2"}
+    with State.open(str(cloud.state_dir), read_only=True) as state:
+        plans = [state.plan(STACK), *state.earlier_plans(STACK)]
+    assert [plan["serial"] for plan in plans] == [2, 1]
+    lost = {"metadata": LOST, "documents": [["again", LOST]]}
+    cases: list[tuple[dict[str, str], Any]] = [
+        (had, first["servers"]["server-0.Server"]),
+        ({**had, "server-0": "another"}, lost),
+        ({}, plans[0]["servers"]["server-0.Server"]),
+        ({"server-0": ""}, None),
+    ]
+    for digests, expected in cases:
+        found = configured_with(str(cloud.state_dir), plans, entries, digests)
+        assert found.get("server-0.Server") == expected
+        assert "server-2.Server" not in found
+
+
+def test_who_has_to_be_configured_under_a_plan_that_is_not_stored() -> None:
+    def server(name: str, action: str, document: str) -> dict[str, Any]:
+        return {"name": name, "action": action, "metadata": "m", "documents": [["all", document]]}
+
+    stored = {"servers": {name: server(name, "keep", "one") for name in ("same", "other", "again")}}
+    plan = {
+        "servers": {
+            "same": server("same", "keep", "one"),
+            "other": server("other", "keep", "two"),
+            "again": server("again", "create", "one"),
+            "new": server("new", "create", "one"),
+        }
+    }
+    boots = dict.fromkeys(("again", "new"), "it is not booted yet")
+    assert pending(plan, stored) == {"other": "its documents differ", **boots}
+    assert set(pending(plan, None)) == set(plan["servers"])
 
 
 def test_a_rotated_secret_is_pushed_and_no_secret_is_stored(cloud: Cloud) -> None:
