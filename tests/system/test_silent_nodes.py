@@ -142,7 +142,8 @@ def test_disk_and_ramdisk_fail(twins: WholeRun) -> None:
         twins.rack.power("n2", "off")
 
     running = twins.start("deploy")
-    wait(lambda: bool(list((twins.state / "serve").glob("*/*/deploy.json"))), 120)
+    # Its firmware takes a few seconds from there to the script.
+    stage_of(running, twins, "pair-1", "powered")
     script = boot_script(twins, "pair-1")
     script.write_text(script.read_text().replace("initrd=ramdisk", "initrd=ramdisk rdinit=/nothing"))
     failed_alone(twins, running.done(), r"its deploy ramdisk has not reported for \d+ s; it took")

@@ -25,7 +25,9 @@ def run(home: Path, *argv: str | Path, cwd: Path) -> subprocess.CompletedProcess
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "ANSIBLE_COLLECTIONS_PATH": os.fspath(home / "collections"),
     }
-    return subprocess.run([BIN / argv[0], *argv[1:]], cwd=cwd, env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        [BIN / argv[0], *argv[1:]], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture(scope="module")
