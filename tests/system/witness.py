@@ -9,12 +9,15 @@ import contextlib
 import json
 import os
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from whole_run import WholeRun
+
+from tripleo_cloud.rack import RackError
 
 
 def until(what: str, condition: Callable[[], Any], seconds: float) -> Any:
@@ -76,11 +79,6 @@ class Witness:
                         last[event["server"]] = event
         return last
 
-    def stages_since(self, stack: str, moment: float) -> set[str]:
-        """Stages of a stack's servers in events after a moment, seconds since the epoch."""
-        events = map(json.loads, (self.run.state / "events.jsonl").read_text().splitlines())
-        return {event["stage"] for event in events if event["stack"] == stack and event["time"] > moment}
-
     def writing(self, stack: str, low: float, high: float = 80.0, count: int = 2) -> dict[str, dict[str, Any]]:
         """The servers' last events when all are between low and high percent written, else nothing."""
         servers = self.servers(stack)
@@ -88,9 +86,30 @@ class Witness:
         return servers if len(at_work) == count else {}
 
     def counters(self, node: str) -> tuple[int, int]:
-        """How often the machine was started, and bytes written to its disks since the last start."""
+        """Number of the machine's last start, and bytes written to its disks since then. A restart is a start."""
         found = self.run.rack.block_statistics(node)
         return found["starts"], sum(disk["wr_bytes"] for disk in found["disks"].values())
+
+    @contextlib.contextmanager
+    def written(self, nodes: Iterable[str]) -> Iterator[dict[str, dict[int, int]]]:
+        """Bytes written by each start of each node that runs in the body, filled in while it works."""
+        found: dict[str, dict[int, int]] = {node: {} for node in nodes}
+        ended = threading.Event()
+
+        def sample() -> None:
+            while not ended.wait(0.2):
+                for node, starts in found.items():
+                    with contextlib.suppress(RackError):
+                        number, written = self.counters(node)
+                        starts[number] = max(written, starts.get(number, 0))
+
+        thread = threading.Thread(target=sample, daemon=True)
+        thread.start()
+        try:
+            yield found
+        finally:
+            ended.set()
+            thread.join()
 
     def image_bytes(self) -> int:
         """Raw size of the image that the stack's servers get."""
