@@ -149,6 +149,9 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import 
 def look(given: dict[str, Any]) -> dict[str, Any]:
     """Stage and cause of every server, and where the event file ends."""
     state_dir = given["state_dir"]
+    if given["run_id"] and not given["evidence_for"]:
+        # On a slow host time goes by since the task before; the polls begin only after this.
+        lease.renew(state_dir, given["stack"], given["run_id"])
     if given["overdue"]:
         held = lease.held(state_dir, given["stack"], given["run_id"])
         with held, State.open(state_dir) as state:
