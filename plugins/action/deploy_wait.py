@@ -13,6 +13,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.utils.display import Display
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import failure_error
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.evidence import last_words
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.follow import (
     MOST_LINES,
     Follow,
@@ -93,9 +94,7 @@ class ActionModule(DeploymentAction):
             entries = []
             for name, cause in sorted(failed.items()):
                 follow = follower.servers[name]
-                dhcp = [line for line in known.get(name, []) if "DHCP" in line]
-                if follow.stage == "powered" and dhcp:
-                    cause += f"; the boot services' log says: {dhcp[-1]}"
+                cause += last_words(known.get(name, []), follow.stage) if name in overdue else ""
                 entries.append(failure(follow, cause, bmcs.get(follow.node)))
             result.update(evidence=known, failed_nodes=entries)
             result.update(failed=True, msg="; ".join(str(failure_error(entry)) for entry in entries))

@@ -42,6 +42,7 @@ def test_a_panic_of_the_deploy_ramdisk_is_shown_by_deploy(pair: WholeRun) -> Non
     assert done.rc != 0
     assert "pair-0: | " in done.output
     assert "Kernel panic - not syncing: VFS: Unable to mount root fs" in done.output
+    assert re.search(r"its deploy ramdisk has not reported.*; its console ends with: .*end Kernel panic", done.output)
     kept = pair.state / "run" / "console" / "n1.log"
     assert f"console, the end of {kept}:" in done.output
     assert not PATH.search(done.output.replace(plan_hash(pair), ""))

@@ -8,17 +8,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Sequence
 
 from .console import console_log
 from .reports import clean
 
 MOST_LINES = 5
 CONSOLE_LINES = 12
+# What the lines of a console begin with, which come last.
+CONSOLE = "| "
 _TAIL_BYTES = 1024 * 1024
 # Lines that dnsmasq writes for each packet and that say nothing of how it went.
 _NOISE = ("requested options", "sent size", "available DHCP", "next server", "vendor class", "client provides")
-
-
 # Escape sequences of terminals: control sequences, strings up to their end, and short ones.
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 # Paths and tokens have 64 digits. A terminal of 80 columns breaks one in two, of which one has 32 at least.
@@ -45,7 +46,15 @@ def evidence(state_dir: str, mac: str, address: str, node: str) -> list[str]:
     lines = [clean(line) for line in lines] or ["no DHCP request of it was seen"]
     console = console_log(state_dir, node)
     shown = screen("\n".join(_tail(console)))
-    return [*lines, f"console, the end of {console}:", *(f"| {line}" for line in shown)] if shown else lines
+    return [*lines, f"console, the end of {console}:", *(CONSOLE + line for line in shown)] if shown else lines
+
+
+def last_words(lines: Sequence[str], stage: str) -> str:
+    """What the evidence on a silent server adds to its cause, for the message: the end of it, by its stage."""
+    shown = [line[len(CONSOLE) :] for line in lines if line.startswith(CONSOLE)]
+    dhcp = [line for line in lines if "DHCP" in line and not line.startswith(CONSOLE)]
+    words = [f"the boot services' log says: {dhcp[-1]}"] if stage == "powered" and dhcp else []
+    return "".join(f"; {word}" for word in [*words, *(f"its console ends with: {line}" for line in shown[-1:])])
 
 
 def screen(text: str) -> list[str]:

@@ -12,6 +12,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._run.console import 
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.evidence import (
     CONSOLE_LINES,
     evidence,
+    last_words,
     screen,
 )
 
@@ -47,3 +48,21 @@ def test_only_the_last_lines_are_shown_and_their_file_is_named(tmp_path: Path) -
     shown = evidence(str(tmp_path), "-", "", "n1")
     assert shown[:2] == ["no DHCP request of it was seen", f"console, the end of {log}:"]
     assert shown[2:] == [f"| line {number}" for number in range(101 - CONSOLE_LINES, 100)] + ["| \ufffd torn"]
+
+
+DHCP = "1 DHCPDISCOVER(br0) 52:54:00:00:00:00 no address available"
+
+
+@pytest.mark.parametrize(
+    ("lines", "stage", "words"),
+    [
+        ([], "powered", ""),
+        ([DHCP], "powered", f"; the boot services' log says: {DHCP}"),
+        ([DHCP], "pxe", ""),
+        ([DHCP, "console:", "| panic", "| DHCP"], "pxe", "; its console ends with: DHCP"),
+        ([DHCP, "console:", "| DHCP"], "powered",
+         f"; the boot services' log says: {DHCP}; its console ends with: DHCP"),
+    ],
+)  # fmt: skip
+def test_last_words(lines: list[str], stage: str, words: str) -> None:
+    assert last_words(lines, stage) == words
