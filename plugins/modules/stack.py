@@ -73,13 +73,13 @@ options:
     type: list
     elements: str
     default: []
-  pending_nodes:
+  registered:
     description:
-      - Whether C(tripleo.cloud.prepare) would register O(nodes_file) first. The preview then takes the nodes from
-        there. It does so too as long as no node is registered.
+      - What M(tripleo.cloud.node) said in check mode. The preview then takes the nodes as if that had been done.
+      - Without it the nodes are those of the state, and those of O(nodes_file) as long as none is registered.
       - Means something in check mode only.
-    type: bool
-    default: false
+    type: dict
+    default: {}
   state_dir:
     description: Folder of the Deployment cloud's state.
     type: path
@@ -199,7 +199,7 @@ def main() -> None:
             "networks": {"type": "dict", "default": {}},
             "only": {"type": "list", "elements": "str", "default": []},
             "pending_images": {"type": "list", "elements": "str", "default": []},
-            "pending_nodes": {"type": "bool", "default": False},
+            "registered": {"type": "dict", "default": {}},
             "nodes_file": {"type": "path"},
             "private_file": {"type": "path"},
             "state": {"type": "str", "choices": ["present"], "default": "present"},

@@ -83,7 +83,8 @@ def register(
     outcomes: Mapping[str, Any] = {}
     if check_bmc:
         accesses = [Access.parse(name, fields) for name, fields in private["bmc"].items()]
-        outcomes = drive(accesses, _look, name="check the BMC", locks=locks(state_dir), timeout=timeout)
+        folder = locks(state_dir, accesses if check else ())
+        outcomes = drive(accesses, _look, name="check the BMC", locks=folder, timeout=timeout)
     reports = {name: outcome for name, outcome in outcomes.items() if not isinstance(outcome, BmcError)}
     errors = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, BmcError)}
     failures = {name: error for name, error in errors.items() if name not in before or error.cause is Cause.CREDENTIALS}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from .._plan.preview import preview
 from .._plan.secrets import random_string
 from .._run import lease
 from .._state.key import secret_key
-from .._state.records import AsideKind
+from .._state.records import Aside, AsideKind
 from .._state.secrets import SecretStore
 from .._state.stages import Stage
 from .._state.store import State, write_all_durably
@@ -32,10 +33,11 @@ def plan_stack(parameters: Mapping[str, Any], private: Mapping[str, Any], check:
     if not check:
         _need_prepared(state_dir)
     with State.open(state_dir, read_only=check) as state:
-        before = _before(state, name)
+        registered: Mapping[str, Any] = parameters["registered"] if check else {}
+        before = _before(state, name, registered)
         nodes = state.nodes()
         hardware = {node: record.hardware for node, record in nodes.items()}
-        if check and (parameters["pending_nodes"] or not hardware):
+        if check and (registered.get("changed") or not hardware):
             gone = renamed(private["hardware"], hardware, state.reservations())
             kept = {node: fields for node, fields in hardware.items() if node not in gone}
             hardware = {**kept, **private["hardware"]}
@@ -90,7 +92,18 @@ def chosen(planned: Planned, only: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in planned.to_do if not only or name in only)
 
 
-def _before(state: State, stack: str) -> Before:
+def _aside(state: State, registered: Mapping[str, Any]) -> dict[str, Aside]:
+    """Why nodes are set aside. registered: what the module node said in check mode, as if it had been done."""
+    answering, dead = registered.get("bmc") or {}, registered.get("set_aside") or {}
+    found = {node: Aside(AsideKind.REGISTRATION, cause, time.time()) for node, cause in dead.items()}
+    for node, reasons in state.aside().items():
+        left = [one for one in reasons if one.kind is not AsideKind.REGISTRATION or node not in answering]
+        if left:
+            found[node] = left[0]
+    return found
+
+
+def _before(state: State, stack: str, registered: Mapping[str, Any] | None = None) -> Before:
     plan = state.current_plan(stack)
     records = state.servers(stack)
     booted = frozenset(
@@ -99,7 +112,7 @@ def _before(state: State, stack: str) -> Before:
         if plan and record.plan_hash == plan["hash"] and Stage(record.stage).is_booted
     )
     in_use = {records[name].node for name in booted}
-    aside = {node: reasons[0] for node, reasons in state.aside().items()}
+    aside = _aside(state, registered or {})
     held, unavailable = {}, {}
     for node, (holder, path) in state.reservations().items():
         if holder != stack:

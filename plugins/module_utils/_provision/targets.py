@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .._bmc.lock import lock_file
 from .._bmc.model import Access
 from .._errors import NEXT
 from .errors import ProvisionError
@@ -148,13 +149,15 @@ def inline_nodes(parameters: Mapping[str, Any]) -> list[Access]:
     return [Access.parse(name, entry) for name, entry in zip(names, entries)]
 
 
-def locks(state_dir: str) -> str:
+def locks(state_dir: str, preview_of: Iterable[Access] = ()) -> str:
     """Folder of the BMC lock files; where there is no state directory, one of this user's own.
 
+    preview_of: BMCs that check mode looks at. Where one has no lock file yet, none is made in the state directory.
     ProvisionError when somebody else has laid something in the place of that one.
     """
-    if os.path.isdir(state_dir):
-        return os.path.join(state_dir, "locks")
+    shared = os.path.join(state_dir, "locks")
+    if os.path.isdir(state_dir) and all(lock_file(shared, access).exists() for access in preview_of):
+        return shared
     own = os.environ.get("XDG_RUNTIME_DIR", "")
     if own and os.path.isdir(own) and os.stat(own).st_uid == os.geteuid():
         return os.path.join(own, "tripleo-cloud", "locks")

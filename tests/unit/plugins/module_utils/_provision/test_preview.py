@@ -17,6 +17,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._image.store import 
 from ansible_collections.tripleo.cloud.plugins.module_utils._plan.secrets import UNKNOWN
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.hardware import register
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.stacks import plan_stack
+from ansible_collections.tripleo.cloud.plugins.module_utils._state.records import AsideKind
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.stages import Stage
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 
@@ -57,7 +58,7 @@ class Site:
         }
         return plan_stack(
             {"state_dir": str(self.state_dir), "name": "cloud", "generate_hidden": True, "flavors": flavors}
-            | {"networks": networks, "pending_images": [], "pending_nodes": False, "only": [], **pending},
+            | {"networks": networks, "pending_images": [], "registered": {}, "only": [], **pending},
             {**private, "parameters": self.parameters, "hardware": self.hardware},
             check,
         )
@@ -123,7 +124,7 @@ def test_what_is_previewed_is_what_is_stored(seed: int, tmp_path: Path) -> None:
     pending_nodes = chance.random() < 0.7
 
     before = site.files()
-    preview = site.plan(check=True, pending_images=pending_images, pending_nodes=pending_nodes)
+    preview = site.plan(check=True, pending_images=pending_images, registered={"changed": pending_nodes})
     assert site.files() == before
     if pending_nodes or not before:
         site.register()
@@ -143,3 +144,27 @@ def test_what_is_previewed_is_what_is_stored(seed: int, tmp_path: Path) -> None:
         if not name.startswith(UNKNOWN):
             path = os.path.join(site.state_dir, "documents", f"{name.partition(':')[2]}.json")
             assert json.loads(Path(path).read_text()) == document
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_node_that_registration_sets_aside_or_gives_free_is_previewed_so(answers: bool, tmp_path: Path) -> None:
+    site = Site(tmp_path, random.Random(0))
+    site.parameters["ComputeCount"] = 1
+    site.hardware = {"n0": site.node("control", 0), "n1": site.node("compute", 1), "n2": site.node("compute", 2)}
+    site.register()
+    site.build(*IMAGES)
+    with State.open(str(tmp_path)) as state:
+        if answers:
+            state.set_aside({"n1": "it was dead"}, AsideKind.REGISTRATION)
+    said = {"bmc": {"n1": {"power": "off"}}} if answers else {"set_aside": {"n1": "it is dead"}}
+    preview = site.plan(check=True, registered={"changed": True, **said})
+    with State.open(str(tmp_path)) as state:
+        if answers:
+            state.clear_aside(["n1"], [AsideKind.REGISTRATION])
+        else:
+            state.set_aside({"n1": "it is dead"}, AsideKind.REGISTRATION)
+    site.plan(check=False)
+    with State.open(str(tmp_path), read_only=True) as state:
+        stored = state.plan("cloud")
+    assert_same(json.loads(json.dumps(preview["planned"]["plan"])), stored)
+    assert stored["servers"]["Compute.0.Server"]["node"] == ("n1" if answers else "n2")

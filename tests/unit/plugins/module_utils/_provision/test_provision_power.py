@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.errors import BmcError, Cause
+from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.lock import lock_file
 from ansible_collections.tripleo.cloud.plugins.module_utils._bmc.model import Access, Action, Command, Power
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision import power
 from ansible_collections.tripleo.cloud.plugins.module_utils._provision.errors import ProvisionError
@@ -197,3 +198,18 @@ def test_bmc_locks_without_a_state_folder_lie_in_a_folder_of_ones_own(
         locks(absent)
     monkeypatch.setenv("XDG_RUNTIME_DIR", os.fspath(tmp_path))
     assert locks(absent) == os.fspath(tmp_path / "tripleo-cloud" / "locks")
+
+
+def test_a_preview_makes_no_lock_file_in_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state_dir, own = tmp_path / "state", tmp_path / "own"
+    monkeypatch.setenv("XDG_RUNTIME_DIR", os.fspath(own))
+    own.mkdir()
+    (state_dir / "locks").mkdir(parents=True)
+    known, new = (
+        Access.parse(n, {"address": a, "username": "u", "password": "p"})
+        for n, a in (("n1", "192.0.2.1"), ("n2", "192.0.2.2"))
+    )
+    lock_file(os.fspath(state_dir / "locks"), known).touch()
+    elsewhere = os.fspath(own / "tripleo-cloud" / "locks")
+    assert locks(os.fspath(state_dir), [known]) == os.fspath(state_dir / "locks")
+    assert locks(os.fspath(state_dir), [known, new]) == elsewhere
