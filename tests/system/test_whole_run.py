@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shlex
 import subprocess
 import time
@@ -26,7 +27,8 @@ from tripleo_cloud.api import STEPS
 
 pytestmark = pytest.mark.rack
 CONTROLLER = f"{STACK}-controller-0"
-GIVEN = "gi$$ \"v3n0'%/+&"
+# Another one each time: the project that AWX gets has this file in it.
+GIVEN = f"gi$$ \"{secrets.token_hex(4)}'%/+&"
 
 
 @pytest.fixture(scope="module")
