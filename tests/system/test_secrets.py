@@ -40,6 +40,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     made = Desk(tmp_path_factory.mktemp("desk"), "127.79.7")
     made.password = PASSWORD
     made.begin()
+    made.must_play("prepare", "--tags", "register")
     yield made
     made.end()
 
@@ -152,12 +153,7 @@ def test_nothing_shows_the_secrets_that_an_operator_gives(desk: Desk, home: Path
 
 NODES = {
     "another user": ("username: admin", "username: nobody"),
-    "wrong indentation": ("username: admin", f"username: admin\n   password: {ODD}"),
-    "an alias": ("password: .*", f"password: *{ODD}"),
     "a tag": ("password: .*", f"password: !{ODD}"),
-    "a list": ("password: .*", f"password: [{ODD}]"),
-    "an unknown key": ("password: .*", f"password: {ODD}\n    secret: {ODD}"),
-    "an escape": ("password: .*", f'password: "{ODD}\\q"'),
 }
 
 
@@ -192,10 +188,9 @@ def test_a_wrong_parameter_is_not_quoted(desk: Desk, home: Path, tmp_path: Path,
     assert KNOWN.text(done.output, "output") + KNOWN.files([home / ".ansible"]) == []
 
 
-@pytest.mark.parametrize("text", [f"*{ODD}", f"!{ODD}", f"!!int {ODD}", f"!!float {ODD}", f'"{ODD}\\q"', f"[{ODD}"])
-def test_a_wrong_environment_file_is_not_quoted(desk: Desk, home: Path, tmp_path: Path, text: str) -> None:
+def test_a_wrong_environment_file_is_not_quoted(desk: Desk, home: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment.yaml"
-    environment.write_text(desk.vaulted(f"parameters:\n  MysqlRootPassword: {text}\n"))
+    environment.write_text(desk.vaulted(f"parameters:\n  MysqlRootPassword: !{ODD}\n"))
     arguments = options(desk, tmp_path / "own", {"tripleo_environments": [str(environment)]})
     done = desk.play("deploy", "--tags", "plan", "-vvv", *arguments)
     assert done.rc != 0 and "environment.yaml:" in done.output
@@ -205,5 +200,5 @@ def test_a_wrong_environment_file_is_not_quoted(desk: Desk, home: Path, tmp_path
 def test_passwords_of_services_travel_privately(desk: Desk, home: Path, tmp_path: Path) -> None:
     arguments = options(desk, tmp_path / "own", {"tripleo_services": {"glance": {"password": VAULTED}}})
     done = desk.must_play("initialize", "--check", "--tags", "identity", "-vvv", *arguments)
-    assert "all of it, known after" in done.output
+    assert "private.json" in done.output
     assert KNOWN.text(done.output, "output") + KNOWN.files([home / ".ansible"]) == []

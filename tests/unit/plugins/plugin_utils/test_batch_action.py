@@ -69,6 +69,29 @@ def test_the_nodes_file_may_be_vaulted_and_is_no_template(action: Any, tmp_path:
     assert (private["username"], private["password"]) == ("{{ not.a.template }}", "hunter2")
 
 
+@pytest.mark.parametrize("vaulted", [False, True])
+@pytest.mark.parametrize(
+    "password",
+    [
+        "*hunter2hunter2",
+        "!hunter2hunter2",
+        "[hunter2hunter2]",
+        "{hunter2hunter2",
+        '"hunter2hunter2\\q"',
+        "&hunter2hunter2 &a b",
+        "%hunter2hunter2\n    hunter2",
+        "a, hunter2: hunter2hunter2, port: hunter2hunter2",
+    ],
+)
+def test_a_wrong_nodes_file_is_not_quoted(action: Any, tmp_path: Path, password: str, vaulted: bool) -> None:
+    path = tmp_path / "nodes.yaml"
+    text = NODES.format(password=password)
+    path.write_text(encrypted(text) if vaulted else text)
+    with pytest.raises(AnsibleActionFail) as error:
+        action.read_nodes(str(path))
+    assert "hunter2hunter2" not in str(error.value)
+
+
 def test_a_wrong_nodes_file_is_named(action: Any, tmp_path: Path) -> None:
     path = tmp_path / "nodes.yaml"
     path.write_text("nodes: [{name: n1}]")

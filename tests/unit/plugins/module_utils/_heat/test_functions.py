@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._heat.errors import HeatError
 from ansible_collections.tripleo.cloud.plugins.module_utils._heat.evaluate import evaluate
 from ansible_collections.tripleo.cloud.plugins.module_utils._heat.model import Resource
+from ansible_collections.tripleo.cloud.plugins.module_utils._heat.source import load
 
 
 class NoResources:
@@ -248,3 +249,14 @@ outputs: {a: {value: {get_param: A}}, l: {value: {get_param: L}}}
     assert evaluate("t", files, ["one", "two"], {}, NoResources()).outputs == {"a": "two", "l": ["1", "2"]}
     with pytest.raises(HeatError, match="unknown section 'paramters'"):
         evaluate("t", {**files, "one": "paramters: {}"}, ["one"], {}, NoResources())
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["*hunter2", "!hunter2", "!!int hunter2", "!!float hunter2", "!!binary hunter2", "&a hunter2\nb: &a hunter2",
+     "[hunter2", '"hunter2\\q"', "!<hunter2", "!hunter2!x y"],
+)  # fmt: skip
+def test_a_fault_of_yaml_does_not_quote_it(value: str) -> None:
+    with pytest.raises(HeatError, match=r"environment\.yaml:[12]: ") as error:
+        load(f"password: {value}\n", "environment.yaml")
+    assert "hunter2" not in str(error.value) and error.value.__cause__ is None
