@@ -103,8 +103,9 @@ address:
 dhcp_servers:
   description:
     - Other DHCP servers on the provisioning network, each with its server identifier C(server), C(source) and
-      C(ethernet) address of its packets, the address C(offered), empty for one that gives boot information only, and
-      the C(node) that it answers, empty when it answers unknown machines.
+      C(ethernet) address of its packets, the address C(offered), and the C(node) that it answers.
+    - Empty are C(ethernet) of one on the Deployment cloud's own host, C(offered) of one that gives boot information
+      only, and C(node) of one that answers unknown machines.
   returned: when they were looked for
   type: list
   elements: dict
@@ -158,8 +159,13 @@ def look_around(given: dict[str, Any]) -> None:
         plan = state.current_plan(stack)
         due = [target for target in targets(state, plan, []) if not target.booted] if plan else []
     nodes = {str(target.entry["mac"]).lower(): target.node for target in due if "mac" in target.entry}
-    own = config.boot_server(state_dir).address
-    probe.alone(config.interface(state_dir), own, nodes, given["dhcp_probe_seconds"])
+    probe.alone(
+        config.interface(state_dir),
+        config.boot_server(state_dir).address,
+        nodes,
+        given["dhcp_probe_seconds"],
+        config.dnsmasq_conf(state_dir),
+    )
 
 
 def stopped(given: dict[str, Any]) -> dict[str, Any]:

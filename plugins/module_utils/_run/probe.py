@@ -5,20 +5,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import re
 import secrets
 import select
 import socket
 import struct
+import subprocess
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from .._boot import dhcp
 from .._errors import TripleoError
+from .reports import clean
 
 OPERATION = "look for other DHCP servers"
+_NEXT = "then run the same playbook again; provision_dhcp_probe_seconds=0 skips this look"
 # Once as each kind of firmware; most servers answer both.
 TRIES = (dhcp.BIOS, dhcp.UEFI)
 _PAUSE_SECONDS = 1.0
@@ -41,12 +46,19 @@ class OtherDhcpServers(TripleoError):
         self.servers = servers
 
 
-def alone(interface: str, own: str, nodes: Mapping[str, str], seconds: float) -> None:
+def alone(interface: str, own: str, nodes: Mapping[str, str], seconds: float, ours: str) -> None:
     """Raise OtherDhcpServers when a DHCP or ProxyDHCP server other than ours answers on an interface.
 
     own: our server identifier. nodes: name of the node by its MAC address: a server may answer known machines only.
-    seconds: how long to listen after the last question.
+    seconds: how long to listen after the last question. ours: path of our dnsmasq's configuration.
     """
+    here = _on_this_host(interface, ours)
+    if here:
+        raise OtherDhcpServers(
+            f"another DHCP server listens on {interface} of this host: {', '.join(here)}",
+            [{"server": own, "source": own, "ethernet": "", "offered": "", "node": ""}],
+            next_step=f"keep it from {interface}, {_NEXT}",
+        )
     try:
         offers = _ask(interface, list(nodes), seconds)
     except OSError as error:
@@ -75,9 +87,22 @@ def alone(interface: str, own: str, nodes: Mapping[str, str], seconds: float) ->
         raise OtherDhcpServers(
             f"another DHCP server answers on {interface}: {'; '.join(map(_words, servers))}",
             servers,
-            next_step="take it off the provisioning network, or have it ignore these machines, then run the same "
-            "playbook again; provision_dhcp_probe_seconds=0 skips this look",
+            next_step=f"take it off the provisioning network, or have it ignore these machines, {_NEXT}",
         )
+
+
+def _on_this_host(interface: str, ours: str) -> list[str]:
+    """Processes that listen for DHCP on this interface, but for our dnsmasq: they would not hear the question."""
+    command = ["ss", "--no-header", "--udp", "--listening", "--numeric", "--processes", "sport = :67"]
+    sockets = subprocess.run(command, check=True, capture_output=True, text=True, errors="replace").stdout
+    found = []
+    for line in sockets.splitlines():
+        for name, pid in re.findall(r'"([^"]*)",pid=([0-9]+)', line if f"%{interface}:67 " in line else ""):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as stream:
+                words = map(os.path.realpath, stream.read().split(b"\0"))
+                if os.fsencode(os.path.realpath(ours)) not in words:
+                    found.append(f"{clean(name)} (process {pid})")
+    return found
 
 
 def _words(server: Mapping[str, str]) -> str:

@@ -23,7 +23,7 @@ import jinja2
 import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._deploy.server import Server
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
-from ansible_collections.tripleo.cloud.plugins.module_utils._run import launch, lease, probe
+from ansible_collections.tripleo.cloud.plugins.module_utils._run import config, launch, lease, probe
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.keeper import alive, read_status
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
 from wire import Wire
@@ -210,7 +210,8 @@ def test_dhcp_answers_nodes_of_the_plan_only(site: Site) -> None:
 def test_our_own_dnsmasq_does_not_hear_the_look_for_others(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.start()
     monkeypatch.setattr(probe, "_PAUSE_SECONDS", 0.2)
-    probe.alone(site.wire.interface, "192.0.2.1", {MAC: "n0"}, 0.5)
+    ours = config.dnsmasq_conf(site.dir)
+    probe.alone(site.wire.interface, "192.0.2.1", {MAC: "n0"}, 0.5, ours)
     assert dhcp(site, MAC)["ip"] == site.node, "it would have answered"
     assert (site.path / "run" / "dnsmasq.log").read_text().count("DHCPDISCOVER") == 1
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -19,6 +20,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._run import probe
 from wire import Wire
 
 NODES = {"52:54:00:aa:bb:01": "n1", "52:54:00:aa:bb:02": "n2"}
+OURS = "/etc/dnsmasq of our own"
 Serve = Callable[..., Path]
 
 pytestmark = pytest.mark.skipif(
@@ -28,15 +30,16 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def serve(wire: Wire, tmp_path: Path) -> Iterator[Serve]:
-    """Starts a DHCP server at the other end; it has address 10 there. Returns its log."""
+    """Starts a DHCP server at the other end, or here; it has address 10 there and 1 here. Returns its log."""
     log, started = tmp_path / "log", list[subprocess.Popen[bytes]]()
 
-    def start(*words: str) -> Path:
-        fixed = ["dnsmasq", "-k", "-C", "/dev/null", "--port=0", f"--interface={wire.peer}", "--bind-interfaces"]
+    def start(*words: str, here: bool = False) -> Path:
+        place = [] if here else ["ip", "netns", "exec", wire.namespace]
+        interface = wire.interface if here else wire.peer
+        fixed = ["dnsmasq", "-k", "-C", "/dev/null", "--port=0", f"--interface={interface}", "--bind-interfaces"]
         fixed += ["--user=root", "--pid-file=", "--log-dhcp", "--log-facility=-", f"--dhcp-leasefile={tmp_path / 'l'}"]
         with log.open("wb") as stream:
-            command = ["ip", "netns", "exec", wire.namespace, *fixed, *words]
-            started.append(subprocess.Popen(command, stderr=stream))
+            started.append(subprocess.Popen([*place, *fixed, *words], stderr=stream))
         while b"DHCP" not in log.read_bytes():
             time.sleep(0.05)
         return log
@@ -55,7 +58,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def found(wire: Wire, nodes: dict[str, str], seconds: float = 0.3) -> tuple[str, list[dict[str, str]]]:
     """What is said of the others."""
     with pytest.raises(probe.OtherDhcpServers) as caught:
-        probe.alone(wire.interface, wire.address(1), nodes, seconds)
+        probe.alone(wire.interface, wire.address(1), nodes, seconds, OURS)
     return str(caught.value), caught.value.servers
 
 
@@ -88,7 +91,7 @@ def test_a_server_that_answers_known_machines_only(wire: Wire, serve: Serve) -> 
     log = serve(
         "--no-ping", pool(wire), "--dhcp-ignore=tag:!known", f"--dhcp-host=52:54:00:aa:bb:02,{wire.address(60)}"
     )
-    probe.alone(wire.interface, wire.address(1), {"52:54:00:aa:bb:01": "n1"}, 0.3)
+    probe.alone(wire.interface, wire.address(1), {"52:54:00:aa:bb:01": "n1"}, 0.3, OURS)
     message, servers = found(wire, NODES)
     assert all(mac in log.read_text() for mac in NODES)
     assert [(server["node"], server["offered"]) for server in servers] == [("n2", wire.address(60))]
@@ -104,10 +107,17 @@ def test_a_server_of_boot_files_only(wire: Wire, serve: Serve, architecture: str
     assert "boot information without an address" in message
 
 
+def test_a_server_on_this_host_is_named_but_ours(wire: Wire, serve: Serve) -> None:
+    serve("--no-ping", pool(wire), here=True)
+    message, _servers = found(wire, NODES)
+    assert re.search(rf"listens on {wire.interface} of this host: dnsmasq \(process [0-9]+\)\. Next: keep it", message)
+    probe.alone(wire.interface, wire.address(1), NODES, 0.3, "/dev/../dev/null")
+
+
 @pytest.mark.usefixtures("quick")
 def test_one_that_answers_under_our_own_name_is_ours(wire: Wire, serve: Serve) -> None:
     serve("--no-ping", pool(wire))
-    probe.alone(wire.interface, wire.address(10), NODES, 0.3)
+    probe.alone(wire.interface, wire.address(10), NODES, 0.3, OURS)
 
 
 @pytest.mark.usefixtures("quick")
@@ -119,7 +129,7 @@ def test_a_quiet_network(wire: Wire) -> None:
         return b"promiscuity 1" in shown.stdout
 
     with ThreadPoolExecutor() as pool:
-        looking = pool.submit(probe.alone, wire.interface, wire.address(1), NODES, 1)
+        looking = pool.submit(probe.alone, wire.interface, wire.address(1), NODES, 1, OURS)
         while not promiscuous():
             assert not looking.done()
         looking.result()
@@ -130,4 +140,4 @@ def test_a_quiet_network(wire: Wire) -> None:
 def test_an_interface_that_cannot_be_used(wire: Wire, words: list[str]) -> None:
     subprocess.run(["ip", *words, wire.interface], check=True)
     with pytest.raises(TripleoError, match=rf"DHCP servers: {wire.interface}: .*tripleo_provisioning_interface"):
-        probe.alone(wire.interface, wire.address(1), NODES, 0.3)
+        probe.alone(wire.interface, wire.address(1), NODES, 0.3, OURS)
