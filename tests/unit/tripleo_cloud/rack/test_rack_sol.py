@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -210,9 +212,6 @@ def test_typing_without_a_machine_fails_and_takes_no_socket(tmp_path: Path) -> N
 
 
 def test_the_line_types_into_each_machine_that_is_there(tmp_path: Path) -> None:
-    import os
-    import socket
-
     line = SerialLine(tmp_path)
     for text in (b"one", b"two"):
         with socket.socket(socket.AF_UNIX) as server:
