@@ -18,8 +18,8 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._run.follow import (
     MOST_LINES,
     Follow,
     Follower,
+    Overdue,
     failure,
-    missing,
 )
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.limits import Limit
 from ansible_collections.tripleo.cloud.plugins.plugin_utils._deployment import DeploymentAction
@@ -87,7 +87,8 @@ class ActionModule(DeploymentAction):
         if options["listen"] is not None:
             result["silent"] = follower.silent()
             return result
-        failed = {follow.server: follow.cause for follow in follower.failed()} | overdue
+        failed = {follow.server: follow.cause for follow in follower.failed()}
+        failed.update((name, it.cause) for name, it in overdue.items())
         if failed:
             known = self._evidence(failed, overdue if options["run_id"] else {}, task_vars)
             bmcs = seen["look"]["bmcs"]
@@ -108,7 +109,7 @@ class ActionModule(DeploymentAction):
         return seen
 
     def _evidence(
-        self, failed: Mapping[str, str], overdue: Mapping[str, str], task_vars: dict[str, Any] | None
+        self, failed: Mapping[str, str], overdue: Mapping[str, Overdue], task_vars: dict[str, Any] | None
     ) -> dict[str, list[str]]:
         """Show and return what logs and consoles know of the first 16 servers that failed.
 
@@ -124,7 +125,7 @@ class ActionModule(DeploymentAction):
                 display.display(f"  {name}: {line}")
         return found
 
-    def _follow(self, follower: Follower, options: Mapping[str, Any], look: Mapping[str, Any]) -> dict[str, str]:
+    def _follow(self, follower: Follower, options: Mapping[str, Any], look: Mapping[str, Any]) -> dict[str, Overdue]:
         """Follow until all have come or failed; why those count as failed that have not said so themselves."""
         began = time.monotonic()
         listen = options["listen"]
@@ -141,10 +142,9 @@ class ActionModule(DeploymentAction):
             else:
                 overdue = follower.overdue(now, options["stage_timeout"])
                 if now - began > options["timeout"]:
-                    late = f"it is not {follower.target} after {options['timeout']} s"
-                    overdue = {follow.server: f"{missing(follow.stage)}: {late}" for follow in follower.pending()}
+                    overdue = follower.late(options["timeout"])
                 for name in sorted(set(overdue) - told):
-                    display.display(f"  {name}: {overdue[name]}")
+                    display.display(f"  {name}: {overdue[name].cause}")
                 told = set(overdue)
                 if len(overdue) == len(follower.pending()):
                     return overdue

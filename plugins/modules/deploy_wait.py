@@ -29,7 +29,7 @@ options:
       - Seconds without any news from a server until it counts as failed, where it is not known how long its machine, or
         one like it, takes.
       - Where it is known, the limit of a stage is three times the longest of the last runs, at least 60 seconds and at
-        most this.
+        most this. A machine that was given up gets three times that limit when it is tried again.
     type: int
     default: 900
   listen:
@@ -46,8 +46,8 @@ options:
     default: []
   overdue:
     description:
-      - Causes by the names of servers of which nothing was heard for too long. They count as failed, and their nodes
-        are set aside.
+      - Cause, stage and seconds of silence, by the names of servers of which nothing was heard for too long. They count
+        as failed, and their nodes are set aside.
       - The action plugin tells it at the end of a run.
     type: dict
     default: {}
@@ -136,7 +136,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, load_private, run
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import events, launch, lease
-from ansible_collections.tripleo.cloud.plugins.module_utils._run.failed import record_failures
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.failed import record_overdue
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.table import (
     bmcs_of,
     evidence_of,
@@ -155,7 +155,7 @@ def look(given: dict[str, Any]) -> dict[str, Any]:
     if given["overdue"]:
         held = lease.held(state_dir, given["stack"], given["run_id"])
         with held, State.open(state_dir) as state:
-            record_failures(state, given["stack"], given["plan"] or "", given["run_id"] or "", given["overdue"])
+            record_overdue(state, given["stack"], given["plan"] or "", given["run_id"] or "", given["overdue"])
     offset = events.size(state_dir)
     times = events.times(state_dir, given["stack"], given["plan"] or "")
     servers = servers_of(state_dir, given["stack"], given["plan"] or "", given["only"])

@@ -29,3 +29,17 @@ def record_failures(state: State, stack: str, plan: str, run_id: str, causes: Ma
         events.append(state.state_dir, stack, run_id, plan, name, record.node, Stage.FAILED.value, cause=cause)
         failed.append(name)
     return failed
+
+
+def record_overdue(
+    state: State, stack: str, plan: str, run_id: str, overdue: Mapping[str, tuple[str, str, float]]
+) -> None:
+    """The same for servers that were silent for too long, whose machines are given longer next time.
+
+    overdue: cause, stage and seconds of silence (0: it was not the reason) by server name.
+    """
+    nodes = {name: record.node for name, record in state.servers(stack).items()}
+    for name in record_failures(state, stack, plan, run_id, {name: given[0] for name, given in overdue.items()}):
+        _cause, stage, seconds = overdue[name]
+        if seconds:
+            state.learn(nodes[name], Stage(stage), seconds, failed=True)

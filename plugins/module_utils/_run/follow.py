@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._errors import NEXT
 from .limits import Limit, limit
@@ -33,6 +33,14 @@ _MISSING = {
     "writing": ("its deploy ramdisk has reported no progress", "look at the ramdisk's messages on its console"),
     "written": ("its operating system has not reported", "look at its boot messages on its console"),
 }
+
+
+class Overdue(NamedTuple):
+    """Why a server counts as failed. seconds: how long it was silent in its stage; 0 when that was not the reason."""
+
+    cause: str
+    stage: str
+    seconds: float
 
 
 @dataclass
@@ -145,17 +153,23 @@ class Follower:
         waiting = (follow for follow in self.servers.values() if not self.done(follow))
         return [follow.server for follow in waiting if not follow.spoke or follow.stage == FAILED]
 
-    def overdue(self, now: float, most: float) -> dict[str, str]:
-        """Why pending servers of which nothing was heard for too long count as failed, by their names.
+    def overdue(self, now: float, most: float) -> dict[str, Overdue]:
+        """Pending servers that count as failed because nothing was heard of them for too long, by their names.
 
         most: limit in seconds of stages of which nothing is known.
         """
-        causes = {}
+        found = {}
         for follow in self.pending():
-            known = self._limits.get(follow.server, {}).get(follow.stage) or limit(None, None, most)
+            known = self._limits.get(follow.server, {}).get(follow.stage) or limit(None, None, None, most)
             if now - follow.heard > known.seconds:
-                causes[follow.server] = f"{missing(follow.stage)} for {known.seconds:.0f} s; {known.source}"
-        return causes
+                cause = f"{_missing(follow.stage)} for {known.seconds:.0f} s; {known.source}"
+                found[follow.server] = Overdue(cause, follow.stage, known.seconds)
+        return found
+
+    def late(self, seconds: float) -> dict[str, Overdue]:
+        """The same of all pending servers when the time of the whole run, so many seconds, is over."""
+        late = f"it is not {self.target} after {seconds:.0f} s"
+        return {it.server: Overdue(f"{_missing(it.stage)}: {late}", it.stage, 0.0) for it in self.pending()}
 
     def lines(self, changed: Iterable[Follow]) -> list[str]:
         """What to show now: up to 16 servers each line that differs, above that stage changes and one summary."""
@@ -184,7 +198,7 @@ class Follower:
         return f"{len(self.servers)} servers: " + ", ".join(parts)
 
 
-def missing(stage: str) -> str:
+def _missing(stage: str) -> str:
     """What has not come of a server that fell silent in a stage."""
     return _MISSING.get(stage, ("nothing was heard of it", ""))[0]
 

@@ -21,17 +21,23 @@ class Limit(NamedTuple):
     source: str
 
 
-def limit(own: Optional[float], alike: Optional[float], most: float) -> Limit:
+def limit(own: Optional[float], alike: Optional[float], given: Optional[float], most: float) -> Limit:
     """The limit of a stage.
 
     own, alike: the longest silence in seconds that this machine, or one like it, needed in runs that went on well.
+    given: after how many seconds this machine was given up when it last came to the stage; None when it went on.
     most: seconds; the limit where nothing is known, and never exceeded.
     """
-    known = alike if own is None else own
-    if known is None:
+    if given is not None:
+        # It may need longer than it used to. Without a longer limit it would never be seen to come.
+        known, source = given, f"it was given {given:.0f} s before"
+    elif own is not None:
+        known, source = own, f"it took {own:.0f} s before"
+    elif alike is not None:
+        known, source = alike, f"machines like it took {alike:.0f} s before"
+    else:
         return Limit(most, "how long machines like it need is not known yet")
-    whose = "machines like it" if own is None else "it"
-    return Limit(min(most, max(SHORTEST, FACTOR * known)), f"{whose} took {known:.0f} s before")
+    return Limit(min(most, max(SHORTEST, FACTOR * known)), source)
 
 
 def kind(hardware: Mapping[str, Any]) -> tuple[str, ...]:
@@ -44,11 +50,13 @@ def limits(
     names: Mapping[str, str],
     hardware: Mapping[str, Mapping[str, Any]],
     silences: Mapping[str, Mapping[str, float]],
+    failed: Mapping[str, Mapping[str, float]],
     most: float,
 ) -> dict[str, dict[str, Limit]]:
     """What is known of the limits of servers, by their names and stages.
 
-    names: node by server name. hardware, silences: by node name, silences in seconds by stage.
+    names: node by server name. hardware, silences, failed: by node name. silences: in seconds by stage, of stages that
+    ended well; failed: of those that did not.
     """
     longest: dict[tuple[str, ...], dict[str, float]] = {}
     for node, stages in silences.items():
@@ -57,6 +65,9 @@ def limits(
             known[stage] = max(seconds, known.get(stage, 0.0))
     found = {}
     for name, node in names.items():
-        own, alike = silences.get(node, {}), longest.get(kind(hardware.get(node, {})), {})
-        found[name] = {stage: limit(own.get(stage), alike[stage], most) for stage in alike}
+        own, given = silences.get(node, {}), failed.get(node, {})
+        alike = longest.get(kind(hardware.get(node, {})), {})
+        found[name] = {
+            stage: limit(own.get(stage), alike.get(stage), given.get(stage), most) for stage in {*alike, *given}
+        }
     return found

@@ -48,9 +48,9 @@ def limits_of(state_dir: str, servers: Mapping[str, Mapping[str, str]], most: fl
     """
     with State.open(state_dir, read_only=True) as state:
         hardware = {name: node.hardware for name, node in state.nodes().items()}
-        silences = state.silences()
+        silences, failed = state.silences(), state.silences(failed=True)
     names = {name: server["node"] for name, server in servers.items() if not Stage(server["stage"]).is_booted}
-    return limits(names, hardware, silences, most)
+    return limits(names, hardware, silences, failed, most)
 
 
 def evidence_of(state_dir: str, stack: str, names: Collection[str]) -> dict[str, list[str]]:

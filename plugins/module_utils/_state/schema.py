@@ -33,6 +33,9 @@ MIGRATIONS: tuple[str, ...] = (
       stage TEXT NOT NULL, seconds REAL NOT NULL);
     CREATE INDEX silence_node ON silence (node, stage, id);
     """,
+    """
+    ALTER TABLE silence ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 

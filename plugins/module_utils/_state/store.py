@@ -108,23 +108,28 @@ class State:
                 [(name, kind.value) for name in names for kind in kinds],
             )
 
-    def learn(self, name: str, stage: Stage, seconds: float) -> None:
-        """Remember how long a node said nothing in a stage that it then ended well; the last five are kept."""
+    def learn(self, name: str, stage: Stage, seconds: float, *, failed: bool = False) -> None:
+        """Remember how long a node said nothing in a stage; of those that it ended well the last five are kept.
+
+        failed: it was given up after so long. That is remembered until it ends the stage well.
+        """
+        key = (name, stage.value)
         with self._transaction():
+            self._db.execute("DELETE FROM silence WHERE node = ? AND stage = ? AND failed", key)
             self._db.execute(
-                "INSERT INTO silence (node, stage, seconds) VALUES (?, ?, ?)", (name, stage.value, seconds)
+                "INSERT INTO silence (node, stage, seconds, failed) VALUES (?, ?, ?, ?)", (*key, seconds, failed)
             )
             self._db.execute(
-                "DELETE FROM silence WHERE node = ? AND stage = ? AND id NOT IN"
-                " (SELECT id FROM silence WHERE node = ? AND stage = ? ORDER BY id DESC LIMIT ?)",
-                (name, stage.value, name, stage.value, _KEPT_SILENCES),
+                "DELETE FROM silence WHERE node = ? AND stage = ? AND NOT failed AND id NOT IN"
+                " (SELECT id FROM silence WHERE node = ? AND stage = ? AND NOT failed ORDER BY id DESC LIMIT ?)",
+                (*key, *key, _KEPT_SILENCES),
             )
 
-    def silences(self) -> dict[str, dict[str, float]]:
-        """The longest remembered silence in seconds, by node name and stage."""
+    def silences(self, *, failed: bool = False) -> dict[str, dict[str, float]]:
+        """The longest remembered silence in seconds, by node name and stage; of stages ended well, or that failed."""
         found: dict[str, dict[str, float]] = {}
         for name, stage, seconds in self._db.execute(
-            "SELECT node, stage, MAX(seconds) FROM silence GROUP BY node, stage"
+            "SELECT node, stage, MAX(seconds) FROM silence WHERE failed = ? GROUP BY node, stage", (failed,)
         ):
             found.setdefault(name, {})[stage] = seconds
         return found

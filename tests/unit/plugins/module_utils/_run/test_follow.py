@@ -82,14 +82,21 @@ def test_each_stage_of_each_server_has_its_limit() -> None:
     following = Follower("cloud", PLAN, "booted", servers, 0.0, limits=limits)
     assert following.overdue(84.0, 900) == {}
     cause = "it has not asked for its boot script for 84 s; it took 28 s before"
-    assert following.overdue(85.0, 900) == {"a": cause}
+    assert following.overdue(85.0, 900) == {"a": (cause, "powered", 84)}
     following.feed(event("a", "pxe"), 90.0)
     assert following.overdue(150.0, 900) == {}, "who speaks again is no longer overdue"
-    assert following.overdue(151.0, 100) == {
+    assert {name: it.cause for name, it in following.overdue(151.0, 100).items()} == {
         "a": "its deploy ramdisk has not reported for 60 s; it took 9 s before",
         "b": "it has not asked for its boot script for 100 s; how long machines like it need is not known yet",
         "c": "it has not asked for its boot script for 100 s; how long machines like it need is not known yet",
     }
+
+
+def test_all_that_is_pending_is_late_when_the_run_s_time_is_over() -> None:
+    following = follower(3, "pxe")
+    following.feed(event("s0", "failed", cause="no disk") + event("s1", "booted"), 5.0)
+    cause = "its deploy ramdisk has not reported: it is not booted after 7200 s"
+    assert following.late(7200) == {"s2": (cause, "pxe", 0)}
 
 
 @pytest.mark.parametrize("stage", ["booted", "configured", "healthy"])

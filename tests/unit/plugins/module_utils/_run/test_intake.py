@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
 from ansible_collections.tripleo.cloud.plugins.module_utils._run import events, lease, serve
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.evidence import evidence
-from ansible_collections.tripleo.cloud.plugins.module_utils._run.failed import record_failures
+from ansible_collections.tripleo.cloud.plugins.module_utils._run.failed import record_failures, record_overdue
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.intake import AccessLog, Intake, read_boot
 from ansible_collections.tripleo.cloud.plugins.module_utils._run.table import (
     bmcs_of,
@@ -172,7 +172,10 @@ def test_failures_that_nodes_do_not_report_themselves(site: Site) -> None:
     site.report("s1", "booted", boot="disk", build_id=BUILD)
     assert site.scan()["s1"] == "booted"
     with State.open(site.dir) as store:
-        assert record_failures(store, "cloud", PLAN, "r1", {"s1": "too late"}) == []
+        record_overdue(store, "cloud", PLAN, "r1", {"s0": ("a", "powered", 60.0), "s1": ("too late", "written", 90.0)})
+        record_overdue(store, "cloud", PLAN, "r1", {"s0": ("the run's time is over", "pxe", 0.0)})
+        assert store.silences(failed=True) == {"n0": {"powered": 60}}
+        assert store.servers("cloud")["s0"].cause == "the run's time is over"
         assert set(store.aside()) == {"n0"}
 
 

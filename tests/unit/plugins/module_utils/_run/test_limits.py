@@ -12,21 +12,26 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._run.limits import k
 
 
 @pytest.mark.parametrize(
-    ("own", "alike", "most", "seconds", "source"),
+    ("own", "alike", "given", "most", "seconds", "source"),
     [
-        (None, None, 900, 900, "how long machines like it need is not known yet"),
-        (28, None, 900, 84, "it took 28 s before"),
-        (28, 200, 900, 84, "it took 28 s before"),
-        (None, 200, 900, 600, "machines like it took 200 s before"),
+        (None, None, None, 900, 900, "how long machines like it need is not known yet"),
+        (28, None, None, 900, 84, "it took 28 s before"),
+        (28, 200, None, 900, 84, "it took 28 s before"),
+        (None, 200, None, 900, 600, "machines like it took 200 s before"),
         # Seconds are no measure of what is wrong: a busy switch, a disk that is looked for.
-        (1.4, None, 900, 60, "it took 1 s before"),
-        (0, None, 900, 60, "it took 0 s before"),
-        (400, None, 900, 900, "it took 400 s before"),
-        (28, None, 30, 30, "it took 28 s before"),
+        (1.4, None, None, 900, 60, "it took 1 s before"),
+        (0, None, None, 900, 60, "it took 0 s before"),
+        (400, None, None, 900, 900, "it took 400 s before"),
+        (28, None, None, 30, 30, "it took 28 s before"),
+        # A machine whose firmware takes longer since its update comes with the next try.
+        (28, 28, 84, 900, 252, "it was given 84 s before"),
+        (None, None, 900, 900, 900, "it was given 900 s before"),
     ],
 )
-def test_limit(own: float | None, alike: float | None, most: float, seconds: float, source: str) -> None:
-    assert limit(own, alike, most) == (seconds, source)
+def test_limit(
+    own: float | None, alike: float | None, given: float | None, most: float, seconds: float, source: str
+) -> None:
+    assert limit(own, alike, given, most) == (seconds, source)
 
 
 def machine(**changes: Any) -> dict[str, Any]:
@@ -50,9 +55,10 @@ def test_machines_that_are_alike(change: dict[str, Any], alike: bool) -> None:
 def test_a_machine_s_own_times_win_stage_by_stage() -> None:
     hardware = {"n1": machine(), "n2": machine(), "n3": machine(cpus=64)}
     silences = {"n1": {"powered": 100.0, "pxe": 30.0}, "n2": {"powered": 50.0}}
-    found = limits({"a": "n1", "b": "n2", "c": "n3"}, hardware, silences, 900)
+    failed = {"n2": {"written": 60.0}, "n3": {"pxe": 60.0}}
+    found = limits({"a": "n1", "b": "n2", "c": "n3"}, hardware, silences, failed, 900)
     assert {name: {stage: it.seconds for stage, it in stages.items()} for name, stages in found.items()} == {
         "a": {"powered": 300, "pxe": 90},
-        "b": {"powered": 150, "pxe": 90},
-        "c": {},
+        "b": {"powered": 150, "pxe": 90, "written": 180},
+        "c": {"pxe": 180},
     }

@@ -209,6 +209,11 @@ def test_the_last_five_silences_of_a_stage_are_kept(state_dir: str) -> None:
             state.learn("n1", Stage.PXE, seconds)
         state.learn("n1", Stage.POWERED, 80)
         assert state.silences() == {"n1": {"powered": 80, "pxe": 5}}
+        for seconds in (60, 180):
+            state.learn("n1", Stage.PXE, seconds, failed=True)
+        assert (state.silences()["n1"]["pxe"], state.silences(failed=True)) == (5, {"n1": {"pxe": 180}})
+        state.learn("n1", Stage.PXE, 6)
+        assert (state.silences()["n1"]["pxe"], state.silences(failed=True)) == (6, {})
         state.set_aside({"n1": ""}, AsideKind.MAINTENANCE)
         state.register({}, forget=["n1"])
         assert (state.silences(), state.aside()) == ({}, {})
