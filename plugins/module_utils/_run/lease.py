@@ -48,12 +48,12 @@ class Lease(NamedTuple):
     renewed: float
 
     def live(self, now: float) -> bool:
-        """True until its time to live has passed since the last renewal."""
-        return now - self.renewed <= self.ttl
+        """True until its time to live has passed since the last renewal; a clock that was set back ends it too."""
+        return abs(now - self.renewed) <= self.ttl
 
     def abandoned(self, now: float) -> bool:
         """True when its holder, which renews twice as often, must have ended."""
-        return now - self.renewed > self.ttl / _TAKEOVER_FRACTION
+        return abs(now - self.renewed) > self.ttl / _TAKEOVER_FRACTION
 
     def free(self, plan: str) -> float:
         """When a run with this plan hash may take it over, unless it is renewed before."""

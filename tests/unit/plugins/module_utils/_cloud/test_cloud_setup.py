@@ -20,6 +20,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._cloud import clouds
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.errors import CloudError
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.model import Service, User, host_in_url
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.services import services
+from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.session import CloudSession
 from ansible_collections.tripleo.cloud.plugins.module_utils._cloud.setup import Request, set_up
 
 ADMIN = User("admin", "admin-secret", "admin", "admin", domain_role=True)
@@ -309,3 +310,14 @@ def test_a_glance_that_never_starts_is_an_error(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(proof, "PAUSE", 0)
     with pytest.raises(CloudError, match="still answers 503"):
         proof.prove_images(Glance(starting=10**9), "http://x", timeout=0.01)
+
+
+@pytest.mark.parametrize("step", ["wait", "login", "call"])
+def test_nothing_is_asked_of_the_cloud_after_the_loss_of_the_lease(step: str) -> None:
+    def alive() -> None:
+        raise CloudError("the lease is lost")
+
+    session = CloudSession("http://127.0.0.1:9/v3", "admin", "secret", "admin", alive=alive)
+    steps = {"wait": lambda: session.wait(5), "login": session.login, "call": lambda: session.call("GET", "http://x")}
+    with pytest.raises(CloudError, match="the lease is lost"):
+        steps[step]()

@@ -27,6 +27,9 @@ def take(state: Path, run: str, plan: str = PLAN, boot: bool = True, now: float 
         (OTHER, True, 10.1, False),
         (OTHER, True, 60.0, False),
         (OTHER, True, 60.1, True),
+        # The clock was set back.
+        (OTHER, True, -59.0, False),
+        (OTHER, True, -3600.0, True),
         (PLAN, False, 149.0, False),
         (PLAN, False, 151.0, True),
         (OTHER, False, 899.0, False),
