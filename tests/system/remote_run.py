@@ -61,7 +61,7 @@ class RemoteRun(WholeRun):
         shutil.copytree(self.inventory.parent, private / "inventory")
         argv = [f"{BIN}/ansible-runner", "run", os.fspath(private), "--playbook", f"playbooks/{playbook}.yml"]
         argv += ["--inventory", os.fspath(private / "inventory" / "hosts.yml")]
-        argv += ["--cmdline", shlex.join(arguments)] if arguments else []
+        argv += [f"--cmdline={shlex.join(arguments)}"] if arguments else []
         environment = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": os.fspath(private / "home"), "LANG": "C.UTF-8"}
         (private / "home").mkdir()
         done = subprocess.run(
