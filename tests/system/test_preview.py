@@ -95,7 +95,7 @@ def test_the_preview_of_all_changes_nothing_and_is_what_is_stored(run: WholeRun)
         '"serial": "RACK0001"',
         f"{STACK}-controller-0 (Controller.0.Server) -> node n1",
         "OVERWRITES the disk with serial RACK0001",
-        f"{STACK}-compute-0 on node n2: power, network boot, image compute-image, operating system",
+        f"{STACK}-compute-0 on node n2",
         f"+ {STACK}-compute-0: it is not booted yet",
         "+service glance (image)",
         "known after tripleo.cloud.setup",
