@@ -104,7 +104,6 @@ def test_machines_that_write_are_adopted(witness: Witness, chance: random.Random
         running = witness.run.start("deploy")
         module = chance.choice(["AnsiballZ_pxe_boot.py", "AnsiballZ_ipmi_power.py"])
         until(module, lambda: witness.processes(module), 120)
-        time.sleep(chance.uniform(0, 0.7))
         kill(witness, running, module)
         assert running.done().rc != 0
         print(f"nothing was left {witness.seconds_until_nothing_is_left():.1f} s after {module} was killed")
