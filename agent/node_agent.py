@@ -16,22 +16,23 @@ USAGE = """usage: node-agent COMMAND
   boot           config-drive, then tell systemd, then report
   config-drive   become the server that the config drive describes
   report         tell the Deployment cloud that this operating system is up
-  os-apply-config ...   as the program of that name (also by a link of that name)
+  os-apply-config, os-refresh-config, os-collect-config, dib-run-parts ...
+                 as the program of that name (also by a link of that name)
 """
+PROGRAMS = ("os-apply-config", "os-refresh-config", "os-collect-config", "dib-run-parts")
 
 
 def main(argv: list[str]) -> int:
     """Run the command of argv; the exit status."""
     name = os.path.basename(argv[0])
-    if name in ("os-apply-config", "os-config-applier"):
-        command, rest = "os-apply-config", argv[1:]
+    name = "os-apply-config" if name == "os-config-applier" else name
+    if name in PROGRAMS:
+        command, rest = name, argv[1:]
     else:
         command, rest = (argv[1] if len(argv) > 1 else ""), argv[2:]
     try:
-        if command == "os-apply-config":
-            import command_apply
-
-            return command_apply.main(rest)
+        if command in PROGRAMS:
+            return _program(command, rest)
         if command in ("status", "push") and not rest:
             import command_push
 
@@ -41,7 +42,25 @@ def main(argv: list[str]) -> int:
 
             return command_boot.main(command)
     except NodeError as error:
-        print(f"node-agent: {error}", file=sys.stderr)
+        print(f"{command if command in PROGRAMS else 'node-agent'}: {error}", file=sys.stderr)
         return 1
     sys.stderr.write(USAGE)
     return 2
+
+
+def _program(name: str, arguments: list[str]) -> int:
+    if name == "os-apply-config":
+        import command_apply
+
+        return command_apply.main(arguments)
+    if name == "os-refresh-config":
+        import command_refresh
+
+        return command_refresh.main(arguments)
+    if name == "os-collect-config":
+        import command_collect
+
+        return command_collect.main(arguments)
+    from _node import parts
+
+    return parts.main(arguments, os.environ)

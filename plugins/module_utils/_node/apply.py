@@ -5,34 +5,56 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from . import files, metadata, store, tree, values
 from .errors import NodeError
-from .paths import Paths
 
 FALLBACK = (
     "/var/cache/heat-cfntools/last_metadata",
     "/var/lib/heat-cfntools/cfn-init-data",
     "/var/lib/cloud/data/cfn-init-data",
 )
+TEMPLATES = "/usr/libexec/os-apply-config/templates"
+OLD_TEMPLATES = ("/opt/stack/os-apply-config/templates", "/opt/stack/os-config-applier/templates")
+LIST = "/var/lib/os-collect-config/os_config_files.json"
+OLD_LIST = "/var/run/os-collect-config/os_config_files.json"
+
+Warn = Callable[[str], None]
+
+
+def default_templates(environment: Mapping[str, str], warn: Warn) -> str:
+    """The template root; an old place counts when it exists and the new one does not."""
+    given = environment.get("OS_CONFIG_APPLIER_TEMPLATES")
+    if given is not None:
+        return given
+    for old in OLD_TEMPLATES:
+        if os.path.isdir(old) and not os.path.isdir(TEMPLATES):
+            warn(f"Template directory {old} is deprecated.  The recommended location for template files is {TEMPLATES}")
+            return old
+    return TEMPLATES
 
 
 def metadata_files(
-    given: Sequence[str], environment: Mapping[str, str], list_file: str, fallback: Sequence[str] = FALLBACK
+    given: Sequence[str], environment: Mapping[str, str], list_file: str, default_list: str, warn: Warn
 ) -> list[str]:
-    """The documents to read, lowest priority first: fallback, then given ones, else OS_CONFIG_FILES, else the list."""
+    """The documents to read, lowest priority first: the given ones, else OS_CONFIG_FILES, else the list's."""
     if given:
-        return [*fallback, *given]
+        return list(given)
     if "OS_CONFIG_FILES" in environment:
-        return [*fallback, *environment["OS_CONFIG_FILES"].split(":")]
-    return [*fallback, *store.load_list(list_file)]
+        return environment["OS_CONFIG_FILES"].split(":")
+    listed = store.load_list(list_file)
+    if not listed and list_file == default_list:
+        warn(f"DEPRECATED: falling back to {OLD_LIST}")
+        return store.load_list(OLD_LIST)
+    return listed
 
 
-def key_text(paths: Sequence[str], key: str, type_name: str, default: Optional[str]) -> str:
+def key_text(paths: Sequence[str], fallback: Sequence[str], key: str, type_name: str, default: Optional[str]) -> str:
     """The text to print for a key. Raises NodeError when it is missing without a default, or of another type."""
-    value = metadata.lookup(_merged(paths), key)
+    value = metadata.lookup(_merged(paths, fallback), key)
     if value is not None:
         return values.format_value(value, type_name)
     if default is None:
@@ -40,27 +62,31 @@ def key_text(paths: Sequence[str], key: str, type_name: str, default: Optional[s
     return default
 
 
-def boolean_status(paths: Sequence[str], key: str) -> int:
+def boolean_status(paths: Sequence[str], fallback: Sequence[str], key: str) -> int:
     """Exit status for a boolean key: 0 true, 1 false, 255 for anything else."""
-    value = metadata.lookup(_merged(paths), key)
+    value = metadata.lookup(_merged(paths, fallback), key)
     return int(not value) if isinstance(value, bool) else 255
 
 
-def apply(paths: Sequence[str], templates: str, output: str, subhash: Optional[str], validate: bool) -> list[str]:
-    """Render templates below output; return the paths that changed. validate writes nothing."""
-    context = metadata.subhash(_merged(paths), subhash)
-    rendered = tree.render_tree(templates, context)
-    if validate:
-        return []
-    changes = files.compare(rendered, output)
-    files.write(changes)
-    return [change.path for change in changes]
+def render(
+    paths: Sequence[str], fallback: Sequence[str], templates: str, subhash: Optional[str]
+) -> list[tree.Rendered]:
+    """The whole tree of templates, rendered with the merged documents."""
+    return tree.render_tree(templates, metadata.subhash(_merged(paths, fallback), subhash))
 
 
-def default_list(paths: Paths, environment: Mapping[str, str]) -> str:
-    """Where the list of documents lies."""
-    return environment.get("OS_CONFIG_FILES_PATH") or paths.config_files
+def write(rendered: Sequence[tree.Rendered], output: str, tell: Callable[[str], None]) -> None:
+    """Write what differs below output, and tell what is done to each file before it is."""
+    changes = {change.path: change for change in files.compare(rendered, output)}
+    for item in rendered:
+        path = os.path.join(output, item.path)
+        change = changes.get(path)
+        if change:
+            tell(f"deleting {path}" if change.kind == "delete" else f"writing {path}")
+            files.write([change])
+        elif not item.body and not item.control.allow_empty:
+            tell(f"not creating empty {path}")
 
 
-def _merged(paths: Sequence[str]) -> dict[str, Any]:
-    return metadata.merge(metadata.read_files(paths))
+def _merged(paths: Sequence[str], fallback: Sequence[str]) -> dict[str, Any]:
+    return metadata.merge(metadata.read_files([*fallback, *paths]))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ NEW_FILE_MODE = 0o644
 
 @dataclass(frozen=True)
 class Attributes:
-    """Mode (permission bits) and owner of a file."""
+    """Mode and owner of a file."""
 
     mode: int
     uid: int
@@ -55,7 +56,8 @@ def _compare_one(item: Rendered, path: str) -> Optional[Change]:
     if not item.body and not item.control.allow_empty:
         return Change(path, "delete", before, None, old, None) if old else None
     new = Attributes(
-        mode=item.control.mode or (old.mode if old else NEW_FILE_MODE),
+        # A change of owner takes set-uid and set-gid away; the original changes it always.
+        mode=item.control.mode or (old.mode & 0o1777 if old else NEW_FILE_MODE),
         uid=_given(item.control.uid, old.uid if old else os.geteuid()),
         gid=_given(item.control.gid, old.gid if old else os.getegid()),
     )
@@ -77,15 +79,20 @@ def _present(path: str) -> tuple[Optional[bytes], Optional[Attributes], bool]:
     except FileNotFoundError:
         return None, None, False
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None, None, False
         raise NodeError(f"{path} cannot be written: {error.strerror}") from error
+    attributes = Attributes(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+    if stat.S_ISDIR(status.st_mode):
+        raise NodeError(f"{path} is in the way: it is a directory")
     if not stat.S_ISREG(status.st_mode):
-        raise NodeError(f"{path} is in the way: it is not a regular file")
+        return None, attributes, False
     try:
         with open(path, "rb") as stream:
             content = stream.read()
     except OSError as error:
         raise NodeError(f"{path} cannot be read: {error.strerror}") from error
-    return content, Attributes(status.st_mode & 0o777, status.st_uid, status.st_gid), not os.path.islink(path)
+    return content, attributes, not os.path.islink(path)
 
 
 def write(changes: Sequence[Change]) -> None:

@@ -20,6 +20,7 @@ class Paths:
     cache: str = "/var/lib/os-collect-config"
     state: str = "/var/lib/node-agent"
     log: str = "/var/log/node-agent.log"
+    apply_log: str = "/var/log/os-apply-config.log"
     lock: str = "/run/os-refresh-config.lock"
 
     @property
@@ -43,5 +44,6 @@ def from_environment(environment: Mapping[str, str]) -> Paths:
         cache=environment.get("NODE_AGENT_CACHE") or defaults.cache,
         state=environment.get("NODE_AGENT_STATE") or defaults.state,
         log=environment.get("NODE_AGENT_LOG") or defaults.log,
+        apply_log=environment.get("NODE_AGENT_APPLY_LOG") or defaults.apply_log,
         lock=environment.get("NODE_AGENT_LOCK") or defaults.lock,
     )

@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Callable, Optional
 
 from .errors import Busy, NodeError
@@ -62,20 +63,25 @@ def sort_names(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: (_number(name), os.fsencode(name)))
 
 
-def _number(name: str) -> float:
-    match = re.match(r"-?\d+", name)
-    return int(match.group()) if match else 0
+def _number(name: str) -> Decimal:
+    match = re.match(r"-?(?:\d+(?:\.\d+)?|\.\d+)", name.lstrip(" \t"))
+    return Decimal(match.group() if match else 0)
+
+
+def environment_files(folder: str) -> list[str]:
+    """The files of an ``environment.d`` in the order in which they are sourced."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return [
+        os.path.join(folder, name)
+        for name in sorted(names, key=os.fsencode)
+        if re.match(ENVIRONMENT_NAME, name) and os.path.isfile(os.path.join(folder, name))
+    ]
 
 
 def phase_environment(base: str, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a phase's scripts: what ``environment.d`` beside the phases exports is added."""
     folder = os.path.join(base, "environment.d")
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    files = [
-        os.path.join(folder, name)
-        for name in sorted(names, key=os.fsencode)
-        if re.match(ENVIRONMENT_NAME, name) and os.path.isfile(os.path.join(folder, name))
-    ]
+    files = environment_files(folder)
     if not files:
         return dict(environment)
     command = 'for file in "$@"; do source "$file" >&2; done; env -0'
@@ -97,7 +103,11 @@ def phase_environment(base: str, environment: Mapping[str, str]) -> dict[str, st
 def locked(path: str, patience: float = 0.0, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold the lock of the phases; wait up to patience seconds for it, calling waiting once. Raises Busy."""
     deadline = time.monotonic() + patience
-    with open(path, "a", encoding="utf-8") as stream:
+    try:
+        opened = open(path, "a", encoding="utf-8")  # noqa: SIM115 - the lock is held as long as it is open
+    except OSError as error:
+        raise NodeError(f"the lock {path} cannot be opened: {error.strerror}") from error
+    with opened as stream:
         told = False
         while True:
             try:

@@ -144,16 +144,16 @@ def test_which_files_are_read(tmp_path: Path) -> None:
     listed = tmp_path / "list.json"
     listed.write_text('["/l1", null, "/l2"]')
     cases: list[tuple[list[str], dict[str, str], list[str]]] = [
-        (["/m"], {"OS_CONFIG_FILES": "/a"}, ["/f", "/m"]),
-        ([], {"OS_CONFIG_FILES": "/a:/b"}, ["/f", "/a", "/b"]),
-        ([], {"OS_CONFIG_FILES": ""}, ["/f", ""]),
-        ([], {}, ["/f", "/l1", "/l2"]),
+        (["/m"], {"OS_CONFIG_FILES": "/a"}, ["/m"]),
+        ([], {"OS_CONFIG_FILES": "/a:/b"}, ["/a", "/b"]),
+        ([], {"OS_CONFIG_FILES": ""}, [""]),
+        ([], {}, ["/l1", "/l2"]),
     ]
     for given, environment, expected in cases:
-        assert apply.metadata_files(given, environment, str(listed), ["/f"]) == expected
+        assert apply.metadata_files(given, environment, str(listed), "/other", pytest.fail) == expected
     listed.write_text("{}")
     with pytest.raises(NodeError, match="No list defined"):
-        apply.metadata_files([], {}, str(listed))
+        apply.metadata_files([], {}, str(listed), "/other", pytest.fail)
 
 
 def test_subhash() -> None:

@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""os-collect-config's sources that ask Heat: its CloudFormation API with signed requests, and its own API."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import os
+import urllib.parse
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from .fetch import Answer, FetchError, fetch
+from .options import Settings
+from .sources import NotConfigured, Source, Unavailable, explode, parse
+
+SECONDS = 60.0
+
+_log = logging.getLogger("os_collect_config")
+
+
+def cfn(settings: Settings) -> Source:
+    """The JSON below each given path of resources' fields, the first levels merged."""
+    url = settings["cfn.metadata_url"] or _hint(settings["cfn.heat_metadata_hint"])
+    for value, name in (
+        (url, "metadata_url"),
+        (settings["cfn.access_key_id"], "Access Key ID"),
+        (settings["cfn.secret_access_key"], "Secret Access Key"),
+    ):
+        if value is None:
+            _log.info("No %s configured.", name)
+            raise NotConfigured()
+    if settings["cfn.path"] is None:
+        _log.info("No path configured")
+        raise NotConfigured()
+    content: dict[str, Any] = {}
+    for path in settings["cfn.path"]:
+        if "." not in path:
+            _log.error("Path not in format resource.field[.x.y] (%s)", path)
+            raise NotConfigured()
+        try:
+            content.update(_field(settings, str(url), path))
+        except (FetchError, ValueError) as error:
+            _log.warning("%s", error)
+            raise Unavailable() from error
+    return explode(content, settings["cfn.deployment_key"], "cfn")
+
+
+def _hint(path: Optional[str]) -> Optional[str]:
+    if not path or not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as stream:
+        return f"{stream.read().strip()}/v1/"
+
+
+def _field(settings: Settings, url: str, path: str) -> dict[str, Any]:
+    resource, field, *keys = path.split(".")
+    query = {
+        "Action": "DescribeStackResource",
+        "StackName": settings["cfn.stack_name"],
+        "LogicalResourceId": resource,
+        "AWSAccessKeyId": settings["cfn.access_key_id"],
+        "SignatureVersion": "2",
+        "SignatureMethod": "HmacSHA256",
+    }
+    query["Signature"] = signature(settings["cfn.secret_access_key"], "GET", url, query)
+    sent = urllib.parse.urlencode({name: value for name, value in query.items() if value is not None})
+    answer = fetch(
+        f"{url}{'&' if '?' in url else '?'}{sent}",
+        settings["cfn.timeout"],
+        headers={"Content-Type": "application/json"},
+        ca_file=settings["cfn.ca_certificate"],
+    )
+    answer.check()
+    try:
+        found = ElementTree.fromstring(answer.body)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"The answer for path {path} is not XML: {error}") from error
+    element = found.find(f"DescribeStackResourceResult/StackResourceDetail/{field}")
+    if element is None:
+        raise ValueError(f"Path {path} does not exist.")
+    try:
+        value = parse(element.text or "")
+    except ValueError as error:
+        raise ValueError(f"Path {path} failed to parse as json. ({error})") from error
+    for key in keys:
+        if not isinstance(value, dict) or key not in value:
+            raise ValueError(f"Sub-key {key} does not exist. ({path})")
+        value = value[key]
+    if not isinstance(value, dict):
+        raise ValueError(f"Path {path} is not a JSON object")
+    return value
+
+
+def signature(secret: str, verb: str, url: str, query: Mapping[str, Any]) -> str:
+    """EC2's signature, version 2, of a request."""
+    parts = urllib.parse.urlsplit(url)
+    pairs = (f"{name}={urllib.parse.quote(str(query[name]), safe='-_~')}" for name in sorted(query))
+    text = "\n".join((verb, parts.netloc, parts.path, "&".join(pairs)))
+    return base64.b64encode(hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()).decode()
+
+
+def heat(settings: Settings) -> Source:
+    """The metadata of one resource of a stack, as the user that the settings name."""
+    for name in ("auth_url", "password", "project_id", "user_id", "stack_id", "resource_name"):
+        if settings[f"heat.{name}"] is None:
+            _log.info("No %s configured.", name)
+            raise NotConfigured()
+    try:
+        content = _resource_metadata(settings)
+    except (FetchError, ValueError, LookupError, TypeError, AttributeError) as error:
+        _log.warning("%s", error)
+        raise Unavailable() from error
+    return explode(content, settings["deployment_key"], "heat")
+
+
+def _resource_metadata(settings: Settings) -> Any:
+    token, catalog = _log_in(settings)
+    endpoint = _endpoint(catalog, settings["heat.region_name"]).rstrip("/")
+    headers = {"X-Auth-Token": token, "Accept": "application/json"}
+    stack = settings["heat.stack_id"]
+    if "/" not in stack[1:]:
+        answer = fetch(f"{endpoint}/stacks/{stack}", SECONDS, headers=headers, redirects=False)
+        answer.check()
+        place = urllib.parse.urlsplit(answer.headers.get("location") or "").path
+        stack = urllib.parse.unquote(place.partition("/stacks/")[2])
+        if not stack:
+            raise ValueError("Location not returned with redirect")
+    name = urllib.parse.quote(settings["heat.resource_name"])
+    url = f"{endpoint}/stacks/{urllib.parse.quote(stack)}/resources/{name}/metadata"
+    return _json(fetch(url, SECONDS, headers=headers))["metadata"]
+
+
+def _log_in(settings: Settings) -> tuple[str, Any]:
+    user = {"id": settings["heat.user_id"], "password": settings["heat.password"]}
+    identity = {"methods": ["password"], "password": {"user": user}}
+    body = {"auth": {"identity": identity, "scope": {"project": {"id": settings["heat.project_id"]}}}}
+    url = f"{_identity_url(settings['heat.auth_url']).rstrip('/')}/auth/tokens"
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    answer = fetch(url, SECONDS, "POST", headers, json.dumps(body).encode())
+    return str(_json(answer) and answer.headers["X-Subject-Token"]), _json(answer)["token"]["catalog"]
+
+
+def _identity_url(url: str) -> str:
+    try:
+        found = _json(fetch(url.replace("/v2.0", "/"), SECONDS, headers={"Accept": "application/json"}))
+        versions = found["versions"]["values"] if "versions" in found else [found["version"]]
+        for version in versions:
+            if str(version["id"]).startswith("v3"):
+                return str(next(link["href"] for link in version["links"] if link["rel"] == "self"))
+    except (FetchError, ValueError, LookupError, TypeError, StopIteration):
+        return url.replace("/v2.0", "/v3")
+    return url
+
+
+def _endpoint(catalog: Any, region: Optional[str]) -> str:
+    for service in catalog:
+        for endpoint in service["endpoints"] if service["type"] == "orchestration" else ():
+            regions = (endpoint.get("region_id"), endpoint.get("region"))
+            if endpoint["interface"] == "public" and (not region or region in regions):
+                return str(endpoint["url"])
+    raise ValueError(
+        "public endpoint for orchestration service" + (f" in {region} region" if region else "") + " not found"
+    )
+
+
+def _json(answer: Answer) -> Any:
+    answer.check()
+    return parse(answer.text)
