@@ -166,7 +166,9 @@ class Pair:
         """
         original, ours = self._both(scenario)
         self.counts[what] += sum(isinstance(entry, Result) for entry in ours)
-        assert [_comparable(entry, errors) for entry in ours] == [_comparable(entry, errors) for entry in original]
+        for mine, theirs in zip(ours, original, strict=True):
+            equal = _comparable(mine, errors) == _comparable(theirs, errors)
+            assert equal, f"the original: {theirs}\nours: {mine}"
         return ours
 
     def differ(self, difference: str, scenario: Scenario) -> tuple[list[Any], list[Any]]:

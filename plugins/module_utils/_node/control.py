@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Control files (``<template>.oac``): mode, owner, group and allow_empty of a rendered file.
 
-The format is the part of YAML 1.1 that such files use, a flat mapping of scalars, so that nodes need no YAML library.
+The format is the part of YAML 1.1 that such files use, a flat mapping of scalars in block or flow style (so JSON
+too), so that nodes need no YAML library.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from .errors import NodeError
 
 KEYS = ("mode", "owner", "group", "allow_empty")
 _LINE = re.compile(r"""(?:"([^"\\]*)"|'([^']*)'|([A-Za-z_][\w-]*))\s*:(?:\s+(.*))?$""")
+_FLOW = re.compile(
+    r"""(?:"([^"\\]*)"\s*:|'([^']*)'\s*:|([A-Za-z_][\w-]*)\s*:(?=\s|,|$))\s*"""
+    r"""("[^"\\]*"|'(?:[^']|'')*'|[^,{}\[\]"'#]*)\s*(?:,\s*|$)"""
+)
 _QUOTED = re.compile(r"""(?:"([^"\\]*)"|'((?:[^']|'')*)')\s*(?:#.*)?$""")
+_INTEGERS = ((r"[-+]?0[0-7]+", 8), (r"[-+]?(?:0|[1-9]\d*)", 10), (r"[-+]?0x[\da-fA-F]+", 16), (r"[-+]?0b[01]+", 2))
 _TRUE = ("yes", "true", "on")
 _FALSE = ("no", "false", "off")
 
@@ -51,16 +57,45 @@ def parse_control(text: str, source: str) -> Control:
 
 
 def _mapping(text: str, source: str) -> dict[str, Any]:
+    lines = [
+        (number, line.rstrip())
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.lstrip(" ").startswith("#")
+    ]
+    if lines and lines[0][1] == "---":
+        del lines[0]
+    if lines and lines[-1][1] == "...":
+        del lines[-1]
+    joined = " ".join(line.strip() for _number, line in lines)
+    if joined == "[]":
+        return {}
+    if joined.startswith("{"):
+        return _flow_mapping(joined, source)
     values: dict[str, Any] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#") or (number == 1 and stripped == "---"):
-            continue
-        match = _LINE.match(line.rstrip())
+    indent = len(lines[0][1]) - len(lines[0][1].lstrip(" ")) if lines else 0
+    for number, line in lines:
+        match = _LINE.match(line[indent:]) if not line[:indent].strip(" ") else None
         if not match:
             raise NodeError(f"{source}, line {number}: not `key: value` of a flat mapping")
         key = next(part for part in match.groups()[:3] if part is not None)
         values[key] = _scalar(match.group(4) or "", f"{source}, line {number}")
+    return values
+
+
+def _flow_mapping(text: str, source: str) -> dict[str, Any]:
+    """``{key: value, ...}``, JSON too."""
+    if not text.endswith("}"):
+        raise NodeError(f"{source}: its {{ is not closed")
+    values: dict[str, Any] = {}
+    inner = text[1:-1].strip()
+    place = 0
+    while place < len(inner):
+        match = _FLOW.match(inner, place)
+        if not match:
+            raise NodeError(f"{source}: not a flat {{key: value, ...}} from `{inner[place:]}` on")
+        key = next(part for part in match.groups()[:3] if part is not None)
+        values[key] = _scalar(match.group(4) or "", source)
+        place = match.end()
     return values
 
 
@@ -79,7 +114,7 @@ def _scalar(text: str, source: str) -> Any:
     if text.lower() in _TRUE + _FALSE and text in (text.lower(), text.upper(), text.capitalize()):
         return text.lower() in _TRUE
     number = re.sub("_", "", text)
-    for pattern, base in ((r"[-+]?0[0-7]+", 8), (r"[-+]?(?:0|[1-9]\d*)", 10), (r"[-+]?0x[\da-fA-F]+", 16)):
+    for pattern, base in _INTEGERS:
         if re.fullmatch(pattern, number):
             return int(number, base)
     return text

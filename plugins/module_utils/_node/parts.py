@@ -45,14 +45,16 @@ source_environment() {
         $xtrace
     done
 }
-source_environment
-for target in "${targets[@]}"; do
-    output "Running $target_dir/$target"
-    printf '%s\n' "$target" >&"$dib_report"
-    $target_dir/$target {dib_report}>&-
-    date +%s.%N >&"$dib_report"
-    output "$target completed"
-done
+(
+    source_environment
+    for target in "${targets[@]}"; do
+        output "Running $target_dir/$target"
+        printf '%s\n' "$target" >&"$dib_report"
+        $target_dir/$target {dib_report}>&-
+        date +%s.%N >&"$dib_report"
+        output "$target completed"
+    done
+)
 """
 
 
