@@ -6,7 +6,7 @@ TEST_PACKAGES := $(shell sed '/^\#/d; s/ *\#.*//' packages.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help packages venv demo rack-up rack-down agent test test-slow lint unit molecule sanity clean
+.PHONY: help packages venv demo rack-up rack-down agent test test-slow lint unit oracle molecule sanity clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -62,10 +62,18 @@ molecule: packages venv  ## molecule's scenarios
 
 # Integration comes first: its roles install nginx, without which the unit tests of the keeper are skipped.
 test: lint molecule  ## everything that must hold before a change lands
-	$(BIN)/pytest -m "not slow" tests/integration tests/unit tests/system
+	$(BIN)/pytest -m "not slow" tests/integration tests/unit tests/oracle tests/system
 
-test-slow: packages venv  ## what takes too long for `make test`
-	$(BIN)/pytest -m slow tests/unit tests/integration tests/system
+test-slow: packages venv oracle  ## what takes too long for `make test`
+	$(BIN)/pytest -m slow tests/unit tests/oracle tests/integration tests/system
+
+# OpenStack's clients come with it (two minutes): `make test` compares a sample only where they are there already.
+oracle: .cache/oracle/.done  ## install the original programs that the node agent is compared with
+
+.cache/oracle/.done: tests/oracle/requirements.txt
+	python3 -m venv --clear .cache/oracle/venv
+	.cache/oracle/venv/bin/pip install -q -r $<
+	touch $@
 
 clean: rack-down  ## remove everything that was made in this checkout
 	rm -rf .venv .work .cache .ansible dist

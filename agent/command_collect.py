@@ -36,7 +36,7 @@ def _log_to(settings: options.Settings) -> None:
     path = settings["log_file"]
     if settings["log_dir"]:
         path = os.path.join(settings["log_dir"], path or "os-collect-config.log")
-    handlers: list[logging.Handler] = [logging.FileHandler(path)] if path else []
+    handlers: list[logging.Handler] = [logging.FileHandler(path, delay=True)] if path else []
     if settings["use_stderr"]:
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers:

@@ -21,14 +21,12 @@ COUNTS: Counter[str] = Counter()
 
 
 @pytest.fixture(scope="session")
-def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    """The originals and ours; without root or, outside the slow tests, without the originals the test is skipped."""
+def pair() -> Iterator[Pair]:
+    """The originals and ours; without root or the originals, which ``make oracle`` installs, the test is skipped."""
     if os.geteuid() != 0:
         pytest.skip("the machines of a comparison need root")
     if not (side_by_side.CACHE / ".done").exists():
-        if "slow" not in (request.config.option.markexpr or "").replace("not slow", ""):
-            pytest.skip("the originals are not installed (make oracle)")
-        side_by_side.install()
+        pytest.skip("the originals are not installed (make oracle)")
     programs = side_by_side.CACHE / "ours"
     _node_zipapp.build_zipapp(str(programs / "node-agent.pyz"))
     for name in PROGRAMS:

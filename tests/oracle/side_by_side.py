@@ -10,9 +10,8 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,13 +189,3 @@ def _comparable(entry: Any, errors: str) -> Any:
     # Tracebacks and the texts of failures are not compared, that there is a text is.
     text = "\n".join(sorted(entry.errors.splitlines())) if entry.status == 0 else str(bool(entry.errors))
     return Result(entry.status, entry.output, text)
-
-
-def install() -> None:
-    """Install the originals below ``.cache/oracle``, once."""
-    if (CACHE / ".done").exists():
-        return
-    subprocess.run([sys.executable, "-m", "venv", "--clear", CACHE / "venv"], check=True)
-    requirements: Sequence[Any] = [ORIGINALS / "pip", "install", "-q", "-r", HERE / "requirements.txt"]
-    subprocess.run(requirements, check=True)
-    (CACHE / ".done").touch()

@@ -104,7 +104,7 @@ class Web:
         self.pages["/keystone/v3/auth/tokens"] = log_in
         for endpoint in ("/heat", "/heat2"):
             self.pages[f"{endpoint}/stacks/name/id/resources/res/metadata"] = resource
-        self.pages["/heat/stacks/id"] = (302, {"Location": f"{self.url}/heat/stacks/name/id"}, "")
+            self.pages[f"{endpoint}/stacks/id"] = (302, {"Location": f"{self.url}{endpoint}/stacks/name/id"}, "")
 
     def cfn(self, path: str, fields: dict[str, str]) -> None:
         """DescribeStackResource."""

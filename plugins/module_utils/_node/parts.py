@@ -41,7 +41,7 @@ source_environment() {
         output "Sourcing environment file ${env_file}"
         xtrace=$(set +o | grep xtrace)
         set -o xtrace
-        source $env_file
+        source "$env_file"
         $xtrace
     done
 }
@@ -50,7 +50,7 @@ source_environment() {
     for target in "${targets[@]}"; do
         output "Running $target_dir/$target"
         printf '%s\n' "$target" >&"$dib_report"
-        $target_dir/$target {dib_report}>&-
+        "$target_dir/$target" {dib_report}>&-
         date +%s.%N >&"$dib_report"
         output "$target completed"
     done
