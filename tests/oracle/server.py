@@ -182,6 +182,12 @@ class Server:
                 found[path] = [oct(status.st_mode), status.st_uid, status.st_gid, content]
         return found
 
+    def read(self, path):
+        if not os.path.isfile(path):
+            return None
+        with open(path, "rb") as stream:
+            return base64.b64encode(stream.read()).decode()
+
     def inode(self, path):
         return os.stat(path).st_ino if os.path.exists(path) else 0
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import subprocess
 from collections import Counter
@@ -130,9 +129,8 @@ class Machine:
 
     def read(self, path: str) -> bytes | None:
         """The content of a file; None when there is none."""
-        folder = os.path.dirname(path)
-        entry = self.snapshot(folder, counts=False).get(path)
-        return entry[3] if entry else None
+        found = self.ask("read", path=path)
+        return None if found is None else base64.b64decode(found)
 
     def inode(self, path: str) -> int:
         found: int = self.ask("inode", path=path)
