@@ -1,0 +1,11 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mustache."""
+
+from _node import mustache
+
+
+class JsonRenderer:
+    def render(self, text, context):
+        return mustache.render(text, context)
