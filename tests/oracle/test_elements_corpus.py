@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, the tripleo.cloud authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The elements of tripleo-image-elements: their templates rendered, their phases listed, by the originals and ours."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from generate import document, value
+from side_by_side import ORIGINALS, Machine, Pair
+
+pytestmark = pytest.mark.slow
+ELEMENTS = ORIGINALS.parent / "share" / "tripleo-image-elements"
+NAME = re.compile(rb"\{\{\{?[#^&/]?\s*([\w.-]+)")
+
+
+def _trees(kind: str) -> list[Path]:
+    # pip compiles what ends in .py, templates too.
+    found = sorted(ELEMENTS.glob(f"*/{kind}/**/*"))
+    return [path for path in found if path.is_file() and "__pycache__" not in path.parts]
+
+
+def _metadata(source: random.Random, names: list[str]) -> dict[str, Any]:
+    """Documents in which most of the names that the templates use have a value: text, as a rule."""
+    found: dict[str, Any] = {}
+    for name in names:
+        place = found
+        *parents, last = name.split(".")
+        for key in parents:
+            inner = place.get(key)
+            place[key] = place = inner if isinstance(inner, dict) else {}
+        chance = source.random()
+        if chance > 0.15 and last not in place:
+            place[last] = f"text of {name}" if chance > 0.4 else value(source, 2)
+    return found
+
+
+def test_templates(pair: Pair) -> None:
+    templates = _trees("os-apply-config")
+    assert len(templates) >= 40
+    names = sorted({name.decode() for path in templates for name in NAME.findall(path.read_bytes())} - {"."})
+    source = random.Random(8)
+    documents = [{}, document(source), *[_metadata(source, names) for _document in range(12)]]
+
+    def scenario(machine: Machine) -> None:
+        for path in templates:
+            machine.write(f"/mnt/t/{path.relative_to(ELEMENTS)}", path.read_bytes(), path.stat().st_mode & 0o777)
+        for number, content in enumerate(documents):
+            machine.document("/mnt/m", content)
+            machine.run("os-apply-config", "-t", "/mnt/t", "-o", f"/mnt/o{number}", "-m", "/mnt/m")
+            machine.snapshot(f"/mnt/o{number}")
+
+    found = pair.same(scenario, "trees of the elements' templates")
+    rendered = [files for result, files in zip(found[::2], found[1::2], strict=True) if result.status == 0]
+    assert len(rendered) > len(documents) / 2, [result.errors for result in found[::2]]
+    pair.counts["pairs of metadata and template"] += len(rendered) * len(templates)
+
+
+def test_phases(pair: Pair) -> None:
+    scripts = _trees("os-refresh-config")
+    folders = sorted({path.parent for path in scripts if path.parent.name.endswith(".d")})
+    assert len(folders) > 30
+
+    def scenario(machine: Machine) -> None:
+        for path in scripts:
+            mode = path.stat().st_mode & 0o777 | 0o111
+            machine.write(f"/mnt/p/{path.relative_to(ELEMENTS)}", path.read_bytes(), mode)
+            machine.write(f"/mnt/all/{path.parent.name}/{path.name}", path.read_bytes(), mode)
+        for folder in folders:
+            machine.run("dib-run-parts", "--list", f"/mnt/p/{folder.relative_to(ELEMENTS)}")
+        for phase in sorted({folder.name for folder in folders}):
+            machine.run("dib-run-parts", "--list", f"/mnt/all/{phase}")
+
+    pair.same(scenario, "folders of the elements' scripts", "exact")
