@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, NoReturn
@@ -23,6 +22,7 @@ from . import heat_sources, metadata, options, sources
 from .errors import NodeError
 from .options import Settings
 from .sources import NotConfigured, Source, Unavailable
+from .store import write_file
 
 LIST = "os_config_files"
 
@@ -51,37 +51,25 @@ class Cache:
         text = json.dumps(content, indent=1).encode()
         first = not os.path.exists(f"{path}.orig")
         if first:
-            self._write(f"{path}.orig", text)
-        self._write(path, text)
+            write_file(f"{path}.orig", text)
+        write_file(path, text)
         return first or not self._same(f"{path}.last", content)
 
     def store_list(self, names: Sequence[str]) -> None:
         """Store the list of the documents' files."""
-        self._write(self.path(LIST), json.dumps([self.path(name) for name in names]).encode())
+        write_file(self.path(LIST), json.dumps([self.path(name) for name in names]).encode())
 
     def commit(self, name: str) -> None:
         """Remember a document as processed."""
         if os.path.exists(self.path(name)):
             with open(self.path(name), "rb") as stream:
-                self._write(f"{self.path(name)}.last", stream.read())
+                write_file(f"{self.path(name)}.last", stream.read())
 
     def back_up(self, folder: str) -> None:
         """Replace folder by a copy of the cache."""
         if os.path.exists(folder):
             shutil.rmtree(folder)
         shutil.copytree(self.folder, folder)
-
-    def _write(self, path: str, content: bytes) -> None:
-        descriptor, staged = tempfile.mkstemp(dir=self.folder)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.rename(staged, path)
-        except BaseException:
-            os.unlink(staged)
-            raise
 
     def _same(self, path: str, content: Any) -> bool:
         try:

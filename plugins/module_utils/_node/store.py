@@ -53,9 +53,9 @@ def store_documents(paths: Paths, documents: Sequence[tuple[str, Any]]) -> bool:
     changed = False
     for name, document in wanted.items():
         text = json.dumps(document, indent=1).encode()
-        changed |= _write(_file(paths, name), text)
+        changed |= write_file(_file(paths, name), text)
         if not os.path.exists(_file(paths, name) + ".orig"):
-            _write(_file(paths, name) + ".orig", text)
+            write_file(_file(paths, name) + ".orig", text)
     listed = [_file(paths, name) for name, _document in documents]
     for path in stored_files(paths):
         if path not in listed:
@@ -63,14 +63,14 @@ def store_documents(paths: Paths, documents: Sequence[tuple[str, Any]]) -> bool:
             for suffix in ("", ".orig", ".last"):
                 if os.path.exists(path + suffix):
                     os.unlink(path + suffix)
-    return _write(paths.config_files, json.dumps(listed).encode()) or changed
+    return write_file(paths.config_files, json.dumps(listed).encode()) or changed
 
 
 def commit_documents(paths: Paths) -> None:
     """Remember the stored documents as successfully processed."""
     for path in stored_files(paths):
         with open(path, "rb") as stream:
-            _write(path + ".last", stream.read())
+            write_file(path + ".last", stream.read())
 
 
 def stored_files(paths: Paths) -> list[str]:
@@ -108,7 +108,7 @@ def load_state(paths: Paths) -> State:
 def save_state(paths: Paths, state: State) -> None:
     """Store the state durably."""
     os.makedirs(paths.state, mode=0o755, exist_ok=True)
-    _write(os.path.join(paths.state, "state.json"), json.dumps(asdict(state), indent=1).encode())
+    write_file(os.path.join(paths.state, "state.json"), json.dumps(asdict(state), indent=1).encode())
 
 
 def pending_changes(paths: Paths) -> list[str]:
@@ -123,14 +123,15 @@ def pending_changes(paths: Paths) -> list[str]:
 def save_pending(paths: Paths, changed: Sequence[str]) -> None:
     """Store them; scripts read this file."""
     os.makedirs(paths.state, mode=0o755, exist_ok=True)
-    _write(paths.changed_files, "".join(f"{path}\n" for path in changed).encode(), 0o644)
+    write_file(paths.changed_files, "".join(f"{path}\n" for path in changed).encode(), 0o644)
 
 
 def _file(paths: Paths, name: str) -> str:
     return os.path.join(paths.cache, f"{name}.json")
 
 
-def _write(path: str, content: bytes, mode: int = 0o600) -> bool:
+def write_file(path: str, content: bytes, mode: int = 0o600) -> bool:
+    """Replace a file that differs; whether it did. Raises NodeError."""
     if _read(path) == content:
         return False
     try:
