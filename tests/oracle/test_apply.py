@@ -207,16 +207,16 @@ def test_umask(pair: Pair, umask: str) -> None:
 OPTIONS = [
     ["--print-templates"], ["--print-templates", "-t", "/x"], ["--print-templates", "--key", "a"], ["--version"],
     ["-v"],
-    ["--validate"], ["-s", "d"], ["-s", "d.e"], ["-s", "d.none"], ["-s", "l.0"], ["-s", "a"], ["-s", ""], ["-s", "d",
-    "--key", "e"],
+    ["--validate"], ["-s", "d"], ["-s", "d.e"], ["-s", "d.none"], ["-s", "l.0"], ["-s", "a"], ["-s", ""],
+    ["-s", "d", "--key", "e"],
     ["--key", "a", "--boolean-key", "t"], ["--boolean-key", "t"], ["--boolean-key", "f"], ["--boolean-key", "a"],
     ["--boolean-key", "none"], ["--boolean-key", "zero"], ["--boolean-key", "word"], ["--boolean-key", "nil"],
     ["--key", "nil"], ["--key", "nil", "--key-default", ""], ["--key", "l.-1"], ["--key", "l.9"], ["--key", "l.x"],
     ["--key", "d"],
-    ["--key", "d", "--type", "raw"], ["--key", "l", "--type", "raw"], ["--key", "t"], ["--key", "."], ["--key",
-    "d."], ["--key", ".d"],
-    ["--key", "a", "--type", "int"], ["--key", "none", "--type", "nope", "--key-default", "x"], ["--key", "a",
-    "--type", "nope"],
+    ["--key", "d", "--type", "raw"], ["--key", "l", "--type", "raw"], ["--key", "t"], ["--key", "."],
+    ["--key", "d."], ["--key", ".d"],
+    ["--key", "a", "--type", "int"], ["--key", "none", "--type", "nope", "--key-default", "x"],
+    ["--key", "a", "--type", "nope"],
     ["--no-such-option"], ["positional"], ["--key"], ["--ke", "a"], ["--boolean", "t"], ["--templ", "/mnt/t"],
     ["--o", "/mnt/x"],
     ["-o", "relative"], ["-o", "/mnt/new/root"], ["-t", "/mnt/t/"], ["-t", "../t"], ["-t", "/none"],
@@ -323,16 +323,16 @@ def test_where_documents_come_from(pair: Pair) -> None:
 def test_old_folders_of_templates(pair: Pair) -> None:
     new = "/usr/libexec/os-apply-config/templates"
     old = ["/opt/stack/os-apply-config/templates", "/opt/stack/os-config-applier/templates"]
+
+    def scenario(machine: Machine, folders: list[str]) -> None:
+        for folder in folders:
+            machine.write(f"{folder}/f", folder)
+        machine.run("os-apply-config", "--print-templates")
+        machine.run("os-apply-config", "-o", "/mnt/o", "-m", "/none")
+        machine.snapshot("/mnt/o")
+
     for folders in ([], [new], [old[0]], [old[1]], old, [new, old[0]], [new, *old]):
-
-        def scenario(machine: Machine, folders: list[str] = folders) -> None:
-            for folder in folders:
-                machine.write(f"{folder}/f", folder)
-            machine.run("os-apply-config", "--print-templates")
-            machine.run("os-apply-config", "-o", "/mnt/o", "-m", "/none")
-            machine.snapshot("/mnt/o")
-
-        pair.same(scenario, "places of templates")
+        pair.same(partial(scenario, folders=folders), "places of templates")
 
 
 def test_the_log_of_root(pair: Pair) -> None:

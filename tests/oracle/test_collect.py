@@ -72,19 +72,19 @@ def test_cache_and_commit(pair: Pair, name: str) -> None:
     pair.same(scenario, "passes of os-collect-config", "exact")
 
 
+def _steps(machine: Machine, steps: list[tuple[str, Any, str]]) -> None:
+    for name, value, command in steps:
+        _source(machine, name, value)
+        _collect(machine, command=f"cat $$(echo $$OS_CONFIG_FILES | tr : ' '); {command}")
+
+
 def test_generated_passes(pair: Pair) -> None:
     source = random.Random(7)
     for _round in range(12):
         steps = [
             (source.choice("abc"), document(source), source.choice(["true", "true", "exit 3"])) for _step in range(6)
         ]
-
-        def scenario(machine: Machine, steps: Any = steps) -> None:
-            for name, value, command in steps:
-                _source(machine, name, value)
-                _collect(machine, command=f"cat $$(echo $$OS_CONFIG_FILES | tr : ' '); {command}")
-
-        pair.same(scenario, "passes of os-collect-config", "exact")
+        pair.same(partial(_steps, steps=steps), "passes of os-collect-config", "exact")
 
 
 def _chain(machine: Machine) -> None:
@@ -175,8 +175,8 @@ COMMANDS: list[tuple[list[str], dict[str, str]]] = [
     (["--print", "--config-file", "/mnt/c.conf"], {}),
     (["--print", "--config-file", "/mnt/c.conf", "--config-file", "/mnt/d.conf"], {}),
     (["--print", "--config-file", "/mnt/c.conf", "heat_local"], {}),
-    (["--print", "--config-file", "/mnt/c.conf", "--local-path", "/mnt/m"], {}),
-     (["--print", "nothing", "local"], {}),
+
+    (["--print", "--config-file", "/mnt/c.conf", "--local-path", "/mnt/m"], {}), (["--print", "nothing", "local"], {}),
     (["--print", "local", "local"], {}),
     (["--print", "--print-cachedir", "--noprint-cachedir", "local"], {}), (["--print", "--noprint", "local"], {}),
     (["-d", "--print", "local"], {}),

@@ -63,8 +63,8 @@ def test_kinds_of_entries(pair: Pair) -> None:
 
 
 ARGUMENTS = [
-    [], [""], ["--list"], ["--list", ""], ["/none"], ["--help"], ["/mnt/file"], ["/mnt/p/x.d", "more"], ["--list",
-    "/none"],
+    [], [""], ["--list"], ["--list", ""], ["/none"], ["--help"], ["/mnt/file"], ["/mnt/p/x.d", "more"],
+    ["--list", "/none"],
     ["/mnt/p/x.d", "--list"], ["--", "/mnt/p/x.d"],
 ]  # fmt: skip
 
@@ -125,8 +125,8 @@ RUNS: list[tuple[dict[str, str], list[str]]] = [
     ({**ALL, "migration.d/20-x": "exit 1", "error.d/10-x": "echo 1", "error.d/20-x": "echo 2"}, []),
     ({"other.d/10-x": "echo"}, []),
     ({**ALL, "environment.d/x": "exit 5", "error.d/10-x": "echo error"}, []), (ALL, ["--lockfile", "/none/lock"]),
-    *[(ALL, ["--log-level", level]) for level in ("ERROR", "WARN", "CRITICAL", "INFO",
-    "DEBUG")], (ALL, ["--log-level", "debug"]),
+    *[(ALL, ["--log-level", level]) for level in ("ERROR", "WARN", "CRITICAL", "INFO", "DEBUG")],
+    (ALL, ["--log-level", "debug"]),
     (ALL, ["--print-base"]), (ALL, ["--print-phases"]), (ALL, ["--print-base", "--print-phases"]),
     (ALL, ["--nope"]), (ALL, ["x"]),
     (ALL, ["--timeout", "x"]), (ALL, ["--print-b"]), ({**ALL, "configure.d/20-x": "exit 11"}, ["--log-level", "DEBUG"]),
@@ -144,15 +144,15 @@ def test_runs_of_all_phases(pair: Pair, number: int) -> None:
 
 def test_folders_of_the_phases(pair: Pair) -> None:
     new, old = "/usr/libexec/os-refresh-config", "/opt/stack/os-config-refresh"
+
+    def scenario(machine: Machine, folders: list[str]) -> None:
+        for folder in folders:
+            machine.script(f"{folder}/configure.d/10-x", f"echo {folder}")
+        machine.run("os-refresh-config", "--print-base")
+        machine.run("os-refresh-config")
+
     for folders in ([], [new], [old], [new, old]):
-
-        def scenario(machine: Machine, folders: list[str] = folders) -> None:
-            for folder in folders:
-                machine.script(f"{folder}/configure.d/10-x", f"echo {folder}")
-            machine.run("os-refresh-config", "--print-base")
-            machine.run("os-refresh-config")
-
-        pair.same(scenario, "runs of all phases", "exact")
+        pair.same(partial(scenario, folders=folders), "runs of all phases", "exact")
 
     def here(machine: Machine) -> None:
         machine.script("/mnt/p/configure.d/10-x", "pwd")

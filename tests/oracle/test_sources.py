@@ -230,8 +230,8 @@ def _request(machine: Machine, url: str) -> Result:
 CFN = ["--cfn-access-key-id=key", "--cfn-secret-access-key=s3cret+/=", "--cfn-stack-name=a stack/1"]
 CFN_PATHS = [
     ["res.Metadata"], ["res.Metadata.sub"], ["res.Metadata.sub.deeper"], ["res.Metadata.none"], ["res"],
-    ["res.Bad"], ["res.Metadata",
-    "res.Other"], ["res.Other", "res.Metadata"], [], ["res.Empty.x"], ["res.Dep"],
+    ["res.Bad"],
+    ["res.Metadata", "res.Other"], ["res.Other", "res.Metadata"], [], ["res.Empty.x"], ["res.Dep"],
 ]  # fmt: skip
 
 
@@ -306,7 +306,7 @@ HEAT_CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "an old URL": (["--heat-auth-url={url}/keystone/v2.0"], {}),
     "a URL with its version": (["--heat-auth-url={url}/keystone/v3"], {}),
     "nothing there": (["--heat-auth-url=http://127.0.0.1:9/"], {}),
-    **{f"no {option[2:].split('=')[0]}": ([f"-{option.split('=')[0]}"], {}) for option in HEAT},
+    **{f"no {option[2:].split('=', maxsplit=1)[0]}": ([f"-{option.split('=', maxsplit=1)[0]}"], {}) for option in HEAT},
 }
 
 

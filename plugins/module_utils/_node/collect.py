@@ -105,7 +105,7 @@ class Collector:
         """Collect until there is nothing more to do; the exit status."""
         settings = self.settings
         if settings["print_cachedir"]:
-            print(settings["cachedir"])
+            sys.stdout.write(f"{settings['cachedir']}\n")
             return 0
         unknown = sorted(set(settings["collectors"]) - set(self.sources))
         if unknown:
@@ -114,7 +114,8 @@ class Collector:
         if not once and settings["splay"] > 0:
             time.sleep(random.randrange(0, max(1, int(settings["splay"]))))
         if not settings["command"] or settings["print_only"]:
-            print(json.dumps({name: content for found in self._collected() for name, content in found}, indent=1))
+            content = {name: content for found in self._collected() for name, content in found}
+            sys.stdout.write(json.dumps(content, indent=1) + "\n")
             return 0
         if once:
             return self._pass()[1]

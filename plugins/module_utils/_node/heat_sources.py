@@ -12,9 +12,9 @@ import json
 import logging
 import os
 import urllib.parse
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from typing import Any, Optional
+from xml.etree import ElementTree
 
 from .fetch import Answer, FetchError, fetch
 from .options import Settings

@@ -167,7 +167,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
         return 1
     if listing:
         for name in list_parts(folder, environment):
-            print(f"{folder}/{name}")
+            sys.stdout.write(f"{folder}/{name}\n")
         return 0
     status = run_parts(folder, environment).status
     return status if status >= 0 else 128 - status
