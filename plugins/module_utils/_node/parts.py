@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -49,7 +49,7 @@ source_environment() {
     source_environment
     for target in "${targets[@]}"; do
         output "Running $target_dir/$target"
-        printf '%s\n' "$target" >&"$dib_report"
+        printf '%s\n%s\n' "$target" "$(date +%s.%N)" >&"$dib_report"
         "$target_dir/$target" {dib_report}>&-
         date +%s.%N >&"$dib_report"
         output "$target completed"
@@ -93,7 +93,6 @@ def run_parts(folder: str, environment: Mapping[str, str], deadline: Optional[fl
         command = ["/bin/bash", "-c", _DRIVER, NAME, str(report), folder, str(len(files)), *files, *targets]
         sys.stdout.flush()
         process = subprocess.Popen(command, env=dict(environment), pass_fds=(report,))
-        started = time.time()
         expired = False
         try:
             process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -107,20 +106,13 @@ def run_parts(folder: str, environment: Mapping[str, str], deadline: Optional[fl
     finally:
         os.close(report)
     if process.returncode != 0:
-        return Parts(process.returncode, lines[-1] if len(lines) % 2 else "", expired)
-    _tell_profile(folder, _durations(lines, started))
+        return Parts(process.returncode, lines[-2] if len(lines) % 3 else "", expired)
+    _tell_profile(folder, lines)
     return Parts(0)
 
 
-def _durations(lines: list[str], started: float) -> dict[str, float]:
-    durations = {}
-    for name, end in zip(lines[::2], lines[1::2]):
-        durations[name] = float(end) - started
-        started = float(end)
-    return durations
-
-
-def _tell_profile(folder: str, durations: Mapping[str, float]) -> None:
+def _tell_profile(folder: str, lines: Sequence[str]) -> None:
+    durations = {name: float(end) - float(start) for name, start, end in zip(lines[::3], lines[1::3], lines[2::3])}
     _say("----------------------- PROFILING -----------------------")
     _say("")
     _say(f"Target: {os.path.basename(folder.rstrip('/'))}")
