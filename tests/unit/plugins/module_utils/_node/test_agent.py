@@ -40,6 +40,7 @@ class Node:
             "NODE_AGENT_CACHE": f"{folder}/cache",
             "NODE_AGENT_STATE": f"{folder}/state",
             "NODE_AGENT_LOG": f"{folder}/log",
+            "NODE_AGENT_APPLY_LOG": f"{folder}/apply-log",
             "NODE_AGENT_LOCK": f"{folder}/lock",
             "OS_CONFIG_APPLIER_TEMPLATES": f"{folder}/templates",
             "OS_REFRESH_CONFIG_BASE_DIR": f"{folder}/phases",
