@@ -70,9 +70,10 @@ test-slow: packages venv oracle  ## what takes too long for `make test`
 # OpenStack's clients come with it (two minutes): `make test` compares a sample only where they are there already.
 oracle: .cache/oracle/.done  ## install the original programs that the node agent is compared with
 
-.cache/oracle/.done: tests/oracle/requirements.txt
+.cache/oracle/.done: tests/oracle/requirements.txt tests/oracle/elements.txt
 	python3 -m venv --clear .cache/oracle/venv
 	.cache/oracle/venv/bin/pip install -q -r $<
+	.cache/oracle/venv/bin/pip install -q --no-deps -r tests/oracle/elements.txt
 	touch $@
 
 clean: rack-down  ## remove everything that was made in this checkout
