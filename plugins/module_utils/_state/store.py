@@ -381,9 +381,13 @@ def _connect_to_read(path: str) -> sqlite3.Connection:
         mode = "ro" if os.path.exists(f"{path}-wal") else "rw"
         uri = f"{pathlib.Path(path).absolute().as_uri()}?mode={mode}"
         connection = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None)
-        if is_newest(connection):
-            return connection
-        connection.backup(memory)
+        try:
+            if is_newest(connection):
+                return connection
+            connection.backup(memory)
+        except BaseException:
+            connection.close()
+            raise
         connection.close()
     migrate(memory)
     return memory
