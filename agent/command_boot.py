@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 
-from _node import first_boot
-from _node.errors import NodeError
+from _node import first_boot, systemd
 
 MOUNT_POINT = "/run/node-agent/config-2"
 
@@ -25,10 +23,11 @@ def main(command: str) -> int:
             return 0
         if command != "report" and first_boot.settle(drive, root):
             print(f"node-agent: settled as {drive.meta_data.get('hostname')}", flush=True)
+        first_boot.keep_meta(drive, root)
     finally:
         # Also after an error: a machine without the settings it should have still boots, and its console says why.
         if command == "boot":
-            _ready()
+            systemd.ready()
     if command == "config-drive":
         return 0
     if first_boot.report_booted(drive, root):
@@ -48,15 +47,3 @@ def _read() -> first_boot.ConfigDrive | None:
         return first_boot.read_config_drive(MOUNT_POINT)
     finally:
         first_boot.unmount(MOUNT_POINT)
-
-
-def _ready() -> None:
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-            channel.connect("\0" + address[1:] if address.startswith("@") else address)
-            channel.send(b"READY=1")
-    except OSError as error:
-        raise NodeError(f"systemd cannot be told: {error.strerror}") from error

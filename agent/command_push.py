@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the tripleo.cloud authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``status`` and ``push``, as the Deployment cloud calls them over SSH."""
+"""``status`` and ``push``, as the Deployment cloud calls them over SSH, and how every run is told and stopped."""
 
 from __future__ import annotations
 
@@ -12,16 +12,48 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from _node import metadata, paths, run
+from _node import metadata, paths, progress, run, store
 from _node.errors import NodeError
 
+STOPPED = 143
+# What a run does then must come to its end; in the others' pauses nothing is half done.
+_WHOLE, _PAUSES = ("swap", "rollback"), ("lock", "configured", "health")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def status() -> int:
     """Print the node's status as one line of JSON."""
-    _say(run.status(paths.from_environment(os.environ), _environment()))
+    places = paths.from_environment(os.environ)
+    _say({**run.status(places, environment()), "progress": progress.load(places, store.load_state(places))})
     return 0
+
+
+class Teller:
+    """Prints each step of a run, keeps the node's place, and ends the run at its next step after SIGTERM.
+
+    A run that was ended so is as one that was cut off: the next one goes on with it.
+    """
+
+    def __init__(self) -> None:
+        self.paths = paths.from_environment(os.environ)
+        self._place = progress.begun()
+        self._stopped = self._paused = False
+        signal.signal(signal.SIGTERM, self._stop)
+
+    def take(self, line: Mapping[str, Any]) -> None:
+        """Tell one step, or the result."""
+        _say(line)
+        self._paused = line.get("step") in _PAUSES
+        if line.get("step") != "lock":
+            self._place = progress.after(self._place, line)
+            progress.save(self.paths, self._place)
+        if self._stopped and line.get("step") not in _WHOLE and "result" not in line:
+            raise SystemExit(STOPPED)
+
+    def _stop(self, *_signal: object) -> None:
+        self._stopped = True
+        if self._paused:
+            raise SystemExit(STOPPED)
 
 
 def push() -> int:
@@ -37,12 +69,14 @@ def push() -> int:
         limits = run.Limits(**given)
     except (KeyError, TypeError, ValueError) as error:
         raise NodeError('the payload is not {"documents": [[name, document], ...], "digest": ...}') from error
-    result = run.push(paths.from_environment(os.environ), documents, digest, _environment(), _say, limits)
-    _say({"result": result})
+    teller = Teller()
+    result = run.push(teller.paths, documents, digest, environment(), teller.take, limits)
+    teller.take({"result": result})
     return 0 if result["healthy"] else 1
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """What scripts find in their environment, however the agent was started."""
     return {"HOME": "/root", "LC_ALL": "C.UTF-8", **os.environ, "PATH": os.environ.get("NODE_AGENT_PATH", SYSTEM_PATH)}
 
 

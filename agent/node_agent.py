@@ -13,6 +13,9 @@ from _node.errors import NodeError
 USAGE = """usage: node-agent COMMAND
   status         print what this node is as one line of JSON
   push           read documents from standard input, apply them, print each step as one line of JSON
+  service        stay, and start the next two; SIGHUP: read the settings anew and poll now
+  resume         repair a run that was cut off, and files that differ
+  poll           ask the sources once, and apply what differs
   boot           config-drive, then tell systemd, then report
   config-drive   become the server that the config drive describes
   report         tell the Deployment cloud that this operating system is up
@@ -37,6 +40,12 @@ def main(argv: list[str]) -> int:
             import command_push
 
             return command_push.status() if command == "status" else command_push.push()
+        if command in ("service", "resume", "poll") and not rest:
+            import command_service
+
+            return {"service": command_service.serve, "resume": command_service.resume, "poll": command_service.once}[
+                command
+            ]()
         if command in ("boot", "config-drive", "report") and not rest:
             import command_boot
 

@@ -10,6 +10,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -316,6 +317,28 @@ def _modified(machine: Machine, web: Web) -> None:
     machine.record.append(web.requests.count("GET /r") > 1)
 
 
+@scenario("collect-request-modified")
+def _tagged(machine: Machine, web: Web) -> None:
+    def page(handler: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], str]:
+        known = handler.headers["If-None-Match"] == '"one"'
+        return (304, {"ETag": '"one"'}, "") if known else (200, {"ETag": '"one"'}, '{"a": 1}')
+
+    web.pages["/r"] = page
+    web.requests.clear()
+    running = machine.start(
+        "os-collect-config", "--min-polling-interval=0.1", "--polling-interval=0.1", "-c", "true",
+        f"--request-metadata-url={web.url}/r", "request",
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while web.requests.count("GET /r") < 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    machine.ask("signal", pid=running, number=signal.SIGTERM)
+    machine.wait(running)
+    assert web.requests.count("GET /r") >= 4
+    assert (web.requests.count("HEAD /r") == 1) == ours_alone(machine)
+    machine.record.append(web.requests.count("HEAD /r") > 1)
+
+
 @scenario("collect-back-off")
 def _back_off(machine: Machine, web: Web) -> None:
     def seen(value: int, seconds: float) -> bool:
@@ -359,7 +382,14 @@ def _lists(machine: Machine, web: Web) -> None:
 @scenario("collect-zaqar")
 def _zaqar(machine: Machine, web: Web) -> None:
     options = [f"--zaqar-{name}=x" for name in ("user-id", "password", "project-id", "queue-id")]
-    result = machine.run("os-collect-config", "--print", *options, f"--zaqar-auth-url={web.url}/keystone", "zaqar")
+    result = machine.run(
+        "os-collect-config",
+        "--print",
+        *options,
+        f"--zaqar-auth-url={web.url}/keystone",
+        "--zaqar-use-websockets",
+        "zaqar",
+    )
     assert result.status == 0 and ("does not read" in result.errors) == ours_alone(machine)
 
 

@@ -326,3 +326,51 @@ def test_heat_cases(pair: Pair, web: Web, case: str) -> None:
     [found] = pair.same(scenario, "collections", "none")
     good = ("a region", "a stack by its identifier", "an old URL", "a URL with its version")
     assert (json.loads(found.output) == {"heat": {"a": 1}}) == (case in good)
+
+
+ZAQAR = ["--zaqar-user-id=user", "--zaqar-password=password", "--zaqar-project-id=project", "--zaqar-queue-id=queue"]
+
+
+@pytest.mark.parametrize("content", [{"a": 1}, {"ü": None}, *[{"deployments": entry} for entry in DEPLOYMENTS[:3]]])
+def test_zaqar(pair: Pair, web: Web, content: Any) -> None:
+    def scenario(machine: Machine) -> None:
+        web.zaqar([content, {"second": True}, content, {"fourth": True}])
+        options = [*ZAQAR, f"--zaqar-auth-url={web.url}/keystone", "zaqar"]
+        web.requests.clear()
+        _collect(machine, *options)
+        machine.record.append([asked for asked in web.requests if "/zaqar/" in asked])
+        _collect(machine, *options)
+        _stored(machine, *options, passes=2)
+        for _time in range(2):
+            _collect(machine, *options)
+
+    found = pair.same(scenario, "collections", "none")
+    outputs = [json.loads(it.output).get("zaqar") for it in found if isinstance(it, Result) and it.output[:1] == b"{"]
+    assert outputs == [content, {"second": True}, None, None], "the queue is empty at last"
+
+
+ZAQAR_CASES: dict[str, list[str]] = {
+    "a region": ["--zaqar-region-name=one"],
+    "another region": ["--zaqar-region-name=three"],
+    "a wrong password": ["--zaqar-password=wrong"],
+    "another queue": ["--zaqar-queue-id=other"],
+    "an old URL": ["--zaqar-auth-url={url}/keystone/v2.0"],
+    "nothing there": ["--zaqar-auth-url=http://127.0.0.1:9/"],
+    "no CA file": ["--zaqar-ssl-certificate-validation"],
+    **{f"no {option.split('=', maxsplit=1)[0]}": [option.split("=", maxsplit=1)[0]] for option in ZAQAR},
+}
+
+
+@pytest.mark.parametrize("case", ZAQAR_CASES)
+def test_zaqar_cases(pair: Pair, web: Web, case: str) -> None:
+    def scenario(machine: Machine) -> None:
+        web.zaqar([{"a": 1}])
+        given = [f"--zaqar-auth-url={web.url}/keystone", *ZAQAR]
+        if case.startswith("no --"):
+            given = [option for option in given if not option.startswith(ZAQAR_CASES[case][0])]
+        else:
+            given += [option.format(url=web.url) for option in ZAQAR_CASES[case]]
+        _collect(machine, *given, "zaqar")
+
+    [found] = pair.same(scenario, "collections", "none")
+    assert (json.loads(found.output) == {"zaqar": {"a": 1}}) == (case in ("a region", "an old URL"))

@@ -1,12 +1,13 @@
 # Copyright: (c) 2026, the tripleo.cloud authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real HTTP server on the loopback address that plays the metadata service, Heat's two APIs and keystone."""
+"""A real HTTP server on the loopback address: the metadata service, Heat's two APIs, keystone, a queue of zaqar."""
 
 from __future__ import annotations
 
 import json
 import threading
+import urllib.parse
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -41,6 +42,7 @@ class Web:
 
             do_HEAD = do_GET
             do_POST = do_GET
+            do_DELETE = do_GET
 
             def log_message(self, *_arguments: Any) -> None:
                 pass
@@ -105,6 +107,27 @@ class Web:
         for endpoint in ("/heat", "/heat2"):
             self.pages[f"{endpoint}/stacks/name/id/resources/res/metadata"] = resource
             self.pages[f"{endpoint}/stacks/id"] = (302, {"Location": f"{self.url}{endpoint}/stacks/name/id"}, "")
+
+    def zaqar(self, messages: list[Any], token: str = "secret-token") -> None:
+        """Keystone, and a queue from which each DELETE with ``pop`` takes as many messages."""
+        zaqar = [{"interface": "public", "region": "one", "region_id": "one", "url": f"{self.url}/zaqar/", "id": "4"}]
+        catalog = [
+            {"type": "identity", "name": "keystone", "id": "a", "endpoints": []},
+            {"type": "messaging", "name": "zaqar", "id": "c", "endpoints": zaqar},
+        ]
+        self.heat({}, token, catalog=catalog)
+        left = [{"id": str(number), "ttl": 3600, "age": 1, "body": body} for number, body in enumerate(messages)]
+
+        def pop(handler: BaseHTTPRequestHandler) -> Answer:
+            headers = handler.headers
+            if headers["X-Auth-Token"] != token or headers["X-Project-ID"] != "project" or not headers["Client-ID"]:
+                return 401, {"Content-Type": "application/json"}, '{"title": "no", "description": "no token"}'
+            count = int(urllib.parse.parse_qs(handler.path.partition("?")[2])["pop"][0])
+            if handler.command != "DELETE" or count != 1:
+                return 400, {"Content-Type": "application/json"}, '{"title": "no", "description": "not one message"}'
+            return 200, {"Content-Type": "application/json"}, json.dumps({"messages": [left.pop(0)] if left else []})
+
+        self.pages["/zaqar/v2/queues/queue/messages"] = pop
 
     def cfn(self, path: str, fields: dict[str, str]) -> None:
         """DescribeStackResource."""

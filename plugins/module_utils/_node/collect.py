@@ -29,6 +29,26 @@ LIST = "os_config_files"
 _log = logging.getLogger("os-collect-config")
 
 
+def known_sources(request: sources.Request) -> dict[str, Callable[[Settings], Source]]:
+    """Every collector by its name."""
+    return {
+        "heat_local": sources.heat_local,
+        "ec2": sources.ec2,
+        "cfn": heat_sources.cfn,
+        "heat": heat_sources.heat,
+        "request": request,
+        "local": sources.local,
+        "zaqar": heat_sources.zaqar,
+    }
+
+
+def check_names(collectors: Sequence[str]) -> None:
+    """Raise NodeError when there is no collector of such a name."""
+    unknown = sorted(set(collectors) - set(options.COLLECTORS))
+    if unknown:
+        raise NodeError(f"Unknown collectors {unknown}. Valid collectors are: {list(options.COLLECTORS)}")
+
+
 class Cache:
     """The folder of what was collected: ``K.json`` now, ``K.json.orig`` the first, ``K.json.last`` processed last."""
 
@@ -89,15 +109,7 @@ class Collector:
         self.settings = settings
         self.environment = environment
         self.cache = Cache(settings["cachedir"])
-        self.sources: dict[str, Callable[[Settings], Source]] = {
-            "heat_local": sources.heat_local,
-            "ec2": sources.ec2,
-            "cfn": heat_sources.cfn,
-            "heat": heat_sources.heat,
-            "request": sources.Request(),
-            "local": sources.local,
-            "zaqar": _zaqar,
-        }
+        self.sources = known_sources(sources.Request())
         self._busy = False
         self._hung_up = False
 
@@ -107,9 +119,7 @@ class Collector:
         if settings["print_cachedir"]:
             sys.stdout.write(f"{settings['cachedir']}\n")
             return 0
-        unknown = sorted(set(settings["collectors"]) - set(self.sources))
-        if unknown:
-            raise NodeError(f"Unknown collectors {unknown}. Valid collectors are: {list(options.COLLECTORS)}")
+        check_names(settings["collectors"])
         once = settings["one_time"] or settings["force"]
         if not once and settings["splay"] > 0:
             time.sleep(random.randrange(0, max(1, int(settings["splay"]))))
@@ -204,13 +214,3 @@ def _execute_again() -> NoReturn:
     _log.info("Starting anew with the settings that hold now.")
     sys.stdout.flush()
     os.execv(sys.executable, getattr(sys, "orig_argv", [sys.executable, *sys.argv]))
-
-
-def _zaqar(settings: Settings) -> Source:
-    """Says what is not configured, as ever; the queue itself is not read."""
-    for name in ("auth_url", "password", "project_id", "user_id", "queue_id"):
-        if settings[f"zaqar.{name}"] is None:
-            _log.warning("No %s configured.", name)
-            raise NotConfigured()
-    _log.warning("This agent does not read zaqar's queues.")
-    raise Unavailable()

@@ -147,6 +147,19 @@ def settle(drive: ConfigDrive, root: str = "/", set_hostname: Callable[[str], No
     return True
 
 
+def keep_meta(drive: ConfigDrive, root: str = "/") -> None:
+    """Keep ``meta`` until the machine goes down for the service, readable by root only: a token is in it."""
+    _write(root, "run/node-agent/meta.json", json.dumps(drive.meta_data.get("meta") or {}), 0o600)
+
+
+def load_meta(path: str) -> dict[str, Any]:
+    """What ``keep_meta`` has kept; empty without a config drive."""
+    try:
+        return _load(path)
+    except (NodeError, OSError):
+        return {}
+
+
 def _add_host(root: str, hostname: str) -> None:
     text = _text(os.path.join(root, "etc/hosts")) or "127.0.0.1 localhost\n"
     if hostname not in text.split():

@@ -1,14 +1,13 @@
 # Copyright: (c) 2026, the tripleo.cloud authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""os-collect-config's sources that ask Heat: its CloudFormation API with signed requests, and its own API."""
+"""os-collect-config's sources that ask OpenStack: Heat's two APIs, one with signed requests, and a queue of zaqar."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import hmac
-import json
 import logging
 import os
 import urllib.parse
@@ -16,11 +15,14 @@ from collections.abc import Mapping
 from typing import Any, Optional
 from xml.etree import ElementTree
 
-from .fetch import Answer, FetchError, fetch
+from . import keystone
+from .fetch import FetchError, fetch
 from .options import Settings
 from .sources import NotConfigured, Source, Unavailable, explode, parse
 
-SECONDS = 60.0
+SECONDS = keystone.SECONDS
+# Any UUID does; it keeps a client from reading its own messages, and this one sends none.
+CLIENT_ID = "5e0f3a2c-0d5f-4f4b-9d64-6b6f64652d61"
 
 _log = logging.getLogger("os_collect_config")
 
@@ -121,8 +123,8 @@ def heat(settings: Settings) -> Source:
 
 
 def _resource_metadata(settings: Settings) -> Any:
-    token, catalog = _log_in(settings)
-    endpoint = _endpoint(catalog, settings["heat.region_name"]).rstrip("/")
+    token, catalog = keystone.log_in(settings, "heat")
+    endpoint = keystone.endpoint(catalog, "orchestration", settings["heat.region_name"]).rstrip("/")
     headers = {"X-Auth-Token": token, "Accept": "application/json"}
     stack = settings["heat.stack_id"]
     if "/" not in stack[1:]:
@@ -134,42 +136,42 @@ def _resource_metadata(settings: Settings) -> Any:
             raise ValueError("Location not returned with redirect")
     name = urllib.parse.quote(settings["heat.resource_name"])
     url = f"{endpoint}/stacks/{urllib.parse.quote(stack)}/resources/{name}/metadata"
-    return _json(fetch(url, SECONDS, headers=headers))["metadata"]
+    return keystone.content(fetch(url, SECONDS, headers=headers))["metadata"]
 
 
-def _log_in(settings: Settings) -> tuple[str, Any]:
-    user = {"id": settings["heat.user_id"], "password": settings["heat.password"]}
-    identity = {"methods": ["password"], "password": {"user": user}}
-    body = {"auth": {"identity": identity, "scope": {"project": {"id": settings["heat.project_id"]}}}}
-    url = f"{_identity_url(settings['heat.auth_url']).rstrip('/')}/auth/tokens"
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    answer = fetch(url, SECONDS, "POST", headers, json.dumps(body).encode())
-    return str(_json(answer) and answer.headers["X-Subject-Token"]), _json(answer)["token"]["catalog"]
-
-
-def _identity_url(url: str) -> str:
+def zaqar(settings: Settings) -> Source:
+    """The next message of a queue, which is taken out of it, as the user that the settings name."""
+    for name in ("auth_url", "password", "project_id", "user_id", "queue_id"):
+        if settings[f"zaqar.{name}"] is None:
+            _log.warning("No %s configured.", name)
+            raise NotConfigured()
+    if settings["zaqar.ssl_certificate_validation"] and settings["zaqar.ca_file"] is None:
+        _log.warning("No CA file configured when flag ssl certificate validation is on.")
+        raise NotConfigured()
+    if settings["zaqar.use_websockets"]:
+        _log.warning("This agent does not read zaqar's queues by websockets.")
+        raise Unavailable()
     try:
-        found = _json(fetch(url.replace("/v2.0", "/"), SECONDS, headers={"Accept": "application/json"}))
-        versions = found["versions"]["values"] if "versions" in found else [found["version"]]
-        for version in versions:
-            if str(version["id"]).startswith("v3"):
-                return str(next(link["href"] for link in version["links"] if link["rel"] == "self"))
-    except (FetchError, ValueError, LookupError, TypeError, StopIteration):
-        return url.replace("/v2.0", "/v3")
-    return url
+        content = _message(settings)
+    except (FetchError, ValueError, LookupError, TypeError, AttributeError) as error:
+        _log.warning("%s", error)
+        raise Unavailable() from error
+    return explode(content, settings["deployment_key"], "zaqar")
 
 
-def _endpoint(catalog: Any, region: Optional[str]) -> str:
-    for service in catalog:
-        for endpoint in service["endpoints"] if service["type"] == "orchestration" else ():
-            regions = (endpoint.get("region_id"), endpoint.get("region"))
-            if endpoint["interface"] == "public" and (not region or region in regions):
-                return str(endpoint["url"])
-    raise ValueError(
-        "public endpoint for orchestration service" + (f" in {region} region" if region else "") + " not found"
-    )
-
-
-def _json(answer: Answer) -> Any:
-    answer.check()
-    return parse(answer.text)
+def _message(settings: Settings) -> Any:
+    ca_file = settings["zaqar.ca_file"]
+    token, catalog = keystone.log_in(settings, "zaqar")
+    endpoint = keystone.endpoint(catalog, "messaging", settings["zaqar.region_name"]).rstrip("/")
+    headers = {
+        "Accept": "application/json",
+        "Client-ID": CLIENT_ID,
+        "X-Auth-Token": token,
+        "X-Project-ID": settings["zaqar.project_id"],
+    }
+    queue = urllib.parse.quote(settings["zaqar.queue_id"])
+    url = f"{endpoint}/v2/queues/{queue}/messages?pop=1"
+    messages = keystone.content(fetch(url, SECONDS, "DELETE", headers, ca_file=ca_file))["messages"]
+    if not messages:
+        raise ValueError(f"The queue {settings['zaqar.queue_id']} has no message")
+    return messages[0]["body"]

@@ -112,6 +112,7 @@ OPTIONS = (
     *_grouped("local", Option("path", default=["/var/lib/os-collect-config/local-data"], multi=True)),
     *_grouped("heat", *_SESSION, Option("stack-id"), Option("resource-name"), Option("region-name")),
     *_grouped("request", Option("metadata-url", _uri), Option("timeout", float, 10.0)),
+    *_grouped("node_agent", Option("polling", _boolean, False), Option("longest-pause", float, 3600.0)),
     *_grouped("keystone", Option("cache_dir"), Option("cache_ttl", int, 1800)),
     *_grouped(
         "zaqar",
@@ -161,6 +162,12 @@ class Settings:
                 raise NodeError(f"no such option {name} in group [{option.group}]; write $$ for a dollar sign")
 
         return _Template(text.replace(r"\$", "$$")).safe_substitute(Values())
+
+    def over(self, defaults: Mapping[str, Any]) -> Settings:
+        """These settings, with other values where none is given. Raises NodeError when one is not of its type."""
+        settings = Settings({**defaults, **self._raw}, self.files)
+        settings.check()
+        return settings
 
     def check(self) -> None:
         """Raise NodeError when any value is not of its type."""

@@ -22,6 +22,7 @@ class Paths:
     log: str = "/var/log/node-agent.log"
     apply_log: str = "/var/log/os-apply-config.log"
     lock: str = "/run/os-refresh-config.lock"
+    run: str = "/run/node-agent"
 
     @property
     def config_files(self) -> str:
@@ -33,12 +34,33 @@ class Paths:
         """One path a line: files that changed since the phases last went through."""
         return os.path.join(self.state, "changed")
 
+    @property
+    def progress(self) -> str:
+        """Where the node stands; see ``progress.py``."""
+        return os.path.join(self.state, "progress.json")
+
+    @property
+    def polled(self) -> str:
+        """What the sources gave last; see ``poll.py``."""
+        return os.path.join(self.state, "polled.json")
+
+    @property
+    def socket(self) -> str:
+        """Where the service hears of runs."""
+        return os.path.join(self.run, "service")
+
+    @property
+    def drive(self) -> str:
+        """``meta`` of the config drive, kept until the machine goes down."""
+        return os.path.join(self.run, "meta.json")
+
 
 def from_environment(environment: Mapping[str, str]) -> Paths:
     """The paths that hold under these environment variables."""
     defaults = Paths()
+    root = environment.get("NODE_AGENT_ROOT") or defaults.root
     return Paths(
-        root=environment.get("NODE_AGENT_ROOT") or defaults.root,
+        root=root,
         templates=environment.get("OS_CONFIG_APPLIER_TEMPLATES") or defaults.templates,
         phases=environment.get("OS_REFRESH_CONFIG_BASE_DIR") or defaults.phases,
         cache=environment.get("NODE_AGENT_CACHE") or defaults.cache,
@@ -46,4 +68,5 @@ def from_environment(environment: Mapping[str, str]) -> Paths:
         log=environment.get("NODE_AGENT_LOG") or defaults.log,
         apply_log=environment.get("NODE_AGENT_APPLY_LOG") or defaults.apply_log,
         lock=environment.get("NODE_AGENT_LOCK") or defaults.lock,
+        run=os.path.join(root, defaults.run.lstrip("/")),
     )

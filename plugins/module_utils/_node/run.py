@@ -19,6 +19,7 @@ from .tree import render_tree
 
 HEALTH_SECONDS = 60.0
 LARGEST_LOG = 4 * 1024 * 1024
+_WAITING = {"step": "lock", "status": "waiting"}
 
 
 @dataclass(frozen=True)
@@ -73,19 +74,39 @@ def push(
     """
     limits = limits or Limits()
     secrets = secrets_of([document for _name, document in documents])
-
-    def told(step: Mapping[str, Any]) -> None:
-        emit({key: mask(value, secrets) if isinstance(value, str) else value for key, value in step.items()})
-
-    def waiting() -> None:
-        told({"step": "lock", "status": "waiting"})
-
+    told = _masked(emit, secrets)
     try:
         store.check_names(documents)
-        with phases.locked(paths.lock, limits.lock, waiting):
+        with phases.locked(paths.lock, limits.lock, lambda: told(_WAITING)):
             return _Run(paths, digest, environment, told, limits).result(documents)
     except NodeError as error:
         return _result(digest, False, False, {}, "documents", mask(str(error), secrets))
+
+
+def resume(
+    paths: Paths, environment: Mapping[str, str], emit: phases.Emit, limits: Optional[Limits] = None
+) -> Optional[dict[str, Any]]:
+    """Carry the stored documents out again after a run that was cut off, or when files differ from them.
+
+    None when there is nothing to do: all is as it was, the last run failed by itself, or the documents are not whole.
+    """
+    limits = limits or Limits()
+    with phases.locked(paths.lock, limits.lock, lambda: emit(_WAITING)):
+        known = store.load_state(paths)
+        if not known.digest or known.cause or store.content_digest(paths) != known.content:
+            return None
+        context = _context(paths)
+        if known.healthy and not _changes(paths, context):
+            return None
+        documents = list(zip(known.documents, metadata.read_files(store.stored_files(paths))))
+        return _Run(paths, known.digest, environment, _masked(emit, secrets_of(context)), limits).result(documents)
+
+
+def _masked(emit: phases.Emit, secrets: Sequence[str]) -> phases.Emit:
+    def told(step: Mapping[str, Any]) -> None:
+        emit({key: mask(value, secrets) if isinstance(value, str) else value for key, value in step.items()})
+
+    return told
 
 
 class _Run:

@@ -20,6 +20,7 @@ from .fetch import FetchError, fetch
 from .options import Settings
 
 Source = list[tuple[str, Any]]
+NOT_MODIFIED = 304
 _GROUPS = ("os-apply-config", "Heat::Ungrouped")
 
 _log = logging.getLogger("os_collect_config")
@@ -172,11 +173,14 @@ def _tree(url: str, seconds: float, depth: int = 0) -> Any:
 
 
 class Request:
-    """One document at one URL. It is fetched again only when its Last-Modified is later than what is known."""
+    """One document at one URL.
 
-    def __init__(self) -> None:
-        self._modified: Optional[int] = None
-        self._known: Any = None
+    It is fetched again only when it has another ETag, or a later Last-Modified, than what is known. ``known`` may be
+    kept and given to another process.
+    """
+
+    def __init__(self, known: Optional[dict[str, Any]] = None) -> None:
+        self.known = known or {}
 
     def __call__(self, settings: Settings) -> Source:
         """Collect once."""
@@ -184,21 +188,31 @@ class Request:
         if url is None:
             _log.info("No metadata_url configured.")
             raise Unavailable()
+        if self.known.get("url") != url:
+            self.known = {"url": url}
         try:
-            head = fetch(url, settings["request.timeout"], "HEAD", redirects=False)
-            modified = _time(head.headers.get("last-modified"))
-            if modified is None or self._modified is None or modified > self._modified:
-                answer = fetch(url, settings["request.timeout"])
-                answer.check()
-                value = parse(answer.text)
-                if not isinstance(value, dict):
-                    raise _unavailable("The document is not a JSON object")
-                self._known, self._modified = value, modified
+            self._fetch(url, settings["request.timeout"])
         except FetchError as error:
             raise _unavailable(error) from error
         except ValueError as error:
             raise _unavailable(f"Failed to parse as json. ({error})") from error
-        return explode(self._known, settings["deployment_key"], "request")
+        return explode(self.known["content"], settings["deployment_key"], "request")
+
+    def _fetch(self, url: str, seconds: float) -> None:
+        tag, modified = self.known.get("etag"), None
+        if not tag:
+            head = fetch(url, seconds, "HEAD", redirects=False)
+            modified, before = _time(head.headers.get("last-modified")), self.known.get("modified")
+            if modified is not None and before is not None and modified <= before:
+                return
+        answer = fetch(url, seconds, headers={"If-None-Match": tag} if tag else None)
+        if tag and answer.status == NOT_MODIFIED:
+            return
+        answer.check()
+        value = parse(answer.text)
+        if not isinstance(value, dict):
+            raise _unavailable("The document is not a JSON object")
+        self.known = {"url": url, "etag": answer.headers.get("etag"), "modified": modified, "content": value}
 
 
 def _time(text: Optional[str]) -> Optional[int]:

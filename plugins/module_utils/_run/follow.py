@@ -162,14 +162,14 @@ class Follower:
         for follow in self.pending():
             known = self._limits.get(follow.server, {}).get(follow.stage) or limit(None, None, None, most)
             if now - follow.heard > known.seconds:
-                cause = f"{_missing(follow.stage)} for {known.seconds:.0f} s; {known.source}"
+                cause = f"{_missing(follow)} for {known.seconds:.0f} s; {known.source}"
                 found[follow.server] = Overdue(cause, follow.stage, known.seconds)
         return found
 
     def late(self, seconds: float) -> dict[str, Overdue]:
         """The same of all pending servers when the time of the whole run, so many seconds, is over."""
         late = f"it is not {self.target} after {seconds:.0f} s"
-        return {it.server: Overdue(f"{_missing(it.stage)}: {late}", it.stage, 0.0) for it in self.pending()}
+        return {it.server: Overdue(f"{_missing(it)}: {late}", it.stage, 0.0) for it in self.pending()}
 
     def lines(self, changed: Iterable[Follow]) -> list[str]:
         """What to show now: up to 16 servers each line that differs, above that stage changes and one summary."""
@@ -198,9 +198,10 @@ class Follower:
         return f"{len(self.servers)} servers: " + ", ".join(parts)
 
 
-def _missing(stage: str) -> str:
-    """What has not come of a server that fell silent in a stage."""
-    return _MISSING.get(stage, ("nothing was heard of it", ""))[0]
+def _missing(follow: Follow) -> str:
+    """What has not come of a server that fell silent in its stage, and the step in which it did."""
+    missing = _MISSING.get(follow.stage, ("nothing was heard of it", ""))[0]
+    return f"{missing} (its last step: {follow.step})" if follow.step else missing
 
 
 def failure(follow: Follow, cause: str, bmc: Mapping[str, Any] | None = None) -> dict[str, str]:

@@ -21,7 +21,7 @@ from .._state.stages import Stage
 from .._state.store import State
 from . import events, serve
 from .lease import Lease
-from .reports import Report, ReportError, check, clean, load
+from .reports import PLACE, Report, ReportError, check, clean, load
 
 _DAMAGED = (FileNotFoundError, ValueError, TypeError, AttributeError, RecursionError)
 ACCESS = re.compile(r"(\S+) GET /([0-9a-f]{64})/(\S+) ([0-9]{3})\n")
@@ -126,6 +126,11 @@ class Intake:
         details = report.details
         record = state.servers(boot.lease.stack).get(entry.server)
         stage = Stage(record.stage) if record else Stage.RESERVED
+        if report.stage == PLACE:
+            # Shown, not believed: which stage a server reaches after `booted` is asked over SSH.
+            if stage.is_booted:
+                self._event(boot, entry, stage, **details)
+            return
         if stage.is_booted:
             if stage is Stage.BOOTED and report.stage == "booted":
                 # Again, because the event may not have found room on the disk when the state had it already.

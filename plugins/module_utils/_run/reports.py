@@ -22,6 +22,10 @@ MOST_DISKS = 256
 LONGEST_TEXT = 256
 LONGEST_CAUSE = 2000
 STAGES = ("ramdisk", "writing", "written", "failed", "booted")
+# What a system that has booted tells of its way to healthy: its stage, and the step that it has not come through.
+PLACE = "place"
+PLACE_STAGES = ("booted", "configured", "healthy")
+PLACE_STEPS = ("network", "metadata", "rendered", "services", "")
 FILE_NAME = re.compile(r"([A-Za-z0-9-]{1,64})-([0-9]{1,9})\.json")
 HOST_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{60,100}={0,2}")
 BUILD_ID = re.compile(r"[0-9a-f]{32}")
@@ -38,7 +42,7 @@ class Report:
 
     boot_id: of the running kernel. number: counts up within one boot. details: the checked rest, by stage:
     ``disks`` (ramdisk), ``percent``, ``bytes``, ``total``, ``rate`` (writing), ``ssh_host_key`` (written),
-    ``cause`` (failed), ``build_id`` (booted).
+    ``cause`` (failed), ``build_id`` (booted), ``step`` (place).
     """
 
     server: str
@@ -91,7 +95,9 @@ def check(document: Any, name: str, *, plan: str, server: str, token_sha256: str
         if document.get(key) != expected:
             raise ReportError(f"its {key} is not {expected!r}")
     stage = document.get("stage")
-    if stage not in STAGES:
+    if "step" in document and stage in PLACE_STAGES:
+        stage = PLACE
+    elif stage not in STAGES:
         raise ReportError("its stage is unknown")
     return Report(server, stage, matched.group(1), int(matched.group(2)), _DETAILS[stage](document))
 
@@ -151,4 +157,18 @@ def _booted(document: dict[str, Any]) -> dict[str, Any]:
     return {"build_id": build_id}
 
 
-_DETAILS = {"ramdisk": _ramdisk, "writing": _writing, "written": _written, "failed": _failed, "booted": _booted}
+def _place(document: dict[str, Any]) -> dict[str, Any]:
+    if document["step"] not in PLACE_STEPS:
+        raise ReportError("its step is unknown")
+    parts = [clean(document[name]) for name in ("step", "detail") if document.get(name)]
+    return {"step": ": ".join(parts) + (" failed" if document.get("failed") is True else "")}
+
+
+_DETAILS = {
+    "ramdisk": _ramdisk,
+    "writing": _writing,
+    "written": _written,
+    "failed": _failed,
+    "booted": _booted,
+    PLACE: _place,
+}

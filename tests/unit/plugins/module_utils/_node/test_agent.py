@@ -9,14 +9,13 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
+from agent_node import SYSTEM_PYTHON, Node
 from ansible_collections.tripleo.cloud.plugins.module_utils import _node_zipapp
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
 from ansible_collections.tripleo.cloud.plugins.module_utils._node.mask import MASK
 
-SYSTEM_PYTHON = "/usr/bin/python3"
 DOCUMENT = {"mysql": {"root-password": "Heifs23jk3"}, "on": True, "count": 7, "list": [{"a": 1}]}
 
 
@@ -25,50 +24,6 @@ def zipapp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("agent") / "node-agent.pyz"
     _node_zipapp.build_zipapp(str(path))
     return path
-
-
-class Node:
-    """A node in a temporary folder."""
-
-    def __init__(self, folder: Path, zipapp: Path) -> None:
-        self.folder = folder
-        self.zipapp = zipapp
-        self.environment = {
-            "PATH": "/usr/bin:/bin",
-            "NODE_AGENT_PATH": f"{folder}/bin:/usr/bin:/bin",
-            "NODE_AGENT_ROOT": f"{folder}/root",
-            "NODE_AGENT_CACHE": f"{folder}/cache",
-            "NODE_AGENT_STATE": f"{folder}/state",
-            "NODE_AGENT_LOG": f"{folder}/log",
-            "NODE_AGENT_APPLY_LOG": f"{folder}/apply-log",
-            "NODE_AGENT_LOCK": f"{folder}/lock",
-            "OS_CONFIG_APPLIER_TEMPLATES": f"{folder}/templates",
-            "OS_REFRESH_CONFIG_BASE_DIR": f"{folder}/phases",
-        }
-        self.write("templates/etc/app.conf", "password = {{mysql.root-password}}\n")
-        self.write("bin/os-apply-config", f'#!/bin/sh\nexec {SYSTEM_PYTHON} -IS {zipapp} os-apply-config "$@"\n', 0o755)
-
-    def write(self, path: str, text: str, mode: int = 0o644) -> Path:
-        file = self.folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-        file.chmod(mode)
-        return file
-
-    def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        command = [SYSTEM_PYTHON, "-IS", str(self.zipapp), *arguments]
-        return subprocess.run(
-            command, env=self.environment, input=given, capture_output=True, text=True, check=False, cwd="/"
-        )
-
-    def push(self, document: Any, digest: str = "d1", **limits: float) -> tuple[int, list[dict[str, Any]]]:
-        payload = {"documents": [["metadata", {"a": "b"}], ["all", document]], "digest": digest, "limits": limits}
-        done = self.run("push", given=json.dumps(payload))
-        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
-
-    def status(self) -> dict[str, Any]:
-        loaded: dict[str, Any] = json.loads(self.run("status").stdout)
-        return loaded
 
 
 @pytest.fixture
@@ -91,6 +46,10 @@ def test_a_push_from_nothing_to_healthy_and_again(node: Node) -> None:
     assert node.status() == {
         "digest": "", "documents": [], "stage": "booted", "step": "", "cause": "", "drift": [], "services": {},
         "healthy": False,
+        "progress": {
+            "stage": "booted", "step": "metadata", "detail": "waiting for documents", "cause": "", "running": False,
+            "seconds": 0.0,
+        },
     }  # fmt: skip
     script = 'os-apply-config --key count --type int > "$NODE_AGENT_STATE/count"\ncat "$NODE_AGENT_CHANGED"'
     node.write("phases/post-configure.d/50-a", f"#!/bin/bash -eu\n{script}\n", 0o755)

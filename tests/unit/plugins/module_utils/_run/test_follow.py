@@ -92,6 +92,16 @@ def test_each_stage_of_each_server_has_its_limit() -> None:
     }
 
 
+def test_who_falls_silent_on_the_way_to_healthy_is_told_with_its_step() -> None:
+    following = follower(1, "booted", "healthy")
+    following.feed(event("s0", "booted", step="services: post-configure.d/50-a"), 0.0)
+    cause = "nothing was heard of it (its last step: services: post-configure.d/50-a)"
+    assert following.overdue(11.0, 10.0)["s0"].cause.startswith(f"{cause} for 10 s")
+    assert following.late(20)["s0"].cause == f"{cause}: it is not healthy after 20 s"
+    following.feed(event("s0", "booted"), 0.0)
+    assert following.late(20)["s0"].cause == "nothing was heard of it: it is not healthy after 20 s"
+
+
 def test_all_that_is_pending_is_late_when_the_run_s_time_is_over() -> None:
     following = follower(3, "pxe")
     following.feed(event("s0", "failed", cause="no disk") + event("s1", "booted"), 5.0)

@@ -113,6 +113,18 @@ def test_the_way_of_a_server(site: Site) -> None:
     assert {(event["run"], event["plan"], event["node"]) for event in site.events()} == {("r1", PLAN, "n0")}
 
 
+def test_a_node_s_place_is_shown_and_moves_no_stage(site: Site) -> None:
+    place = {"boot": "disk", "step": "services", "detail": "post-configure.d/50-a", "failed": True}
+    site.report("s0", "booted", **place)
+    site.report("s0", "healthy", **{**place, "step": ""})
+    assert (site.scan()["s0"], site.events()) == ("reserved", [])
+    site.report("s0", "booted", boot="disk", build_id=BUILD)
+    site.report("s0", "configured", **place)
+    assert (site.scan()["s0"], site.waiting()) == ("booted", [])
+    shown = [(event["stage"], event.get("step")) for event in site.events()]
+    assert shown == [("booted", None), ("booted", "services: post-configure.d/50-a failed")]
+
+
 def test_silences_of_stages_that_ended_well_are_learned(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [site.lease.since + 1]
     monkeypatch.setattr("time.time", lambda: clock[0])

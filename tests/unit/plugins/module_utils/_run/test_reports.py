@@ -47,6 +47,20 @@ def test_accepted(fields: dict[str, Any], details: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "step"),
+    [
+        ({"stage": "booted", "step": "metadata", "detail": "waiting"}, "metadata: waiting"),
+        ({"stage": "configured", "step": "services", "detail": "health.d/a\x1b[1m\n", "failed": True},
+         "services: health.d/a [1m failed"),
+        ({"stage": "healthy", "step": "", "detail": "", "failed": "yes"}, ""),
+    ],
+)  # fmt: skip
+def test_places(fields: dict[str, Any], step: str) -> None:
+    report = accept(document(**fields))
+    assert (report.stage, report.details) == ("place", {"step": step})
+
+
+@pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"token": "d" * 64}, "token"),
@@ -58,6 +72,9 @@ def test_accepted(fields: dict[str, Any], details: dict[str, Any]) -> None:
         ({"number": 4}, "number"),
         ({"stage": "healthy"}, "stage"),
         ({"stage": ["failed"]}, "stage"),
+        ({"stage": "written", "step": "metadata"}, "ssh_host_key"),
+        ({"stage": "booted", "step": "elsewhere"}, "step"),
+        ({"stage": "booted", "step": ["metadata"]}, "step"),
         ({"stage": "written"}, "ssh_host_key"),
         ({"stage": "written", "ssh_host_key": f"{KEY}\n10.0.0.1 {KEY}"}, "ssh_host_key"),
         ({"stage": "written", "ssh_host_key": "ssh-rsa AAAA"}, "ssh_host_key"),
