@@ -68,12 +68,20 @@ test-slow: packages venv oracle  ## what takes too long for `make test`
 	$(BIN)/pytest -m slow tests/unit tests/oracle tests/integration tests/system
 
 # OpenStack's clients come with it (two minutes): `make test` compares a sample only where they are there already.
-oracle: .cache/oracle/.done  ## install the original programs that the node agent is compared with
+oracle: .cache/oracle/.done .cache/oracle/heat-agents/.done  ## install the original programs that the node agent is compared with
 
 .cache/oracle/.done: tests/oracle/requirements.txt tests/oracle/elements.txt
 	python3 -m venv --clear .cache/oracle/venv
 	.cache/oracle/venv/bin/pip install -q -r $<
 	.cache/oracle/venv/bin/pip install -q --no-deps -r tests/oracle/elements.txt
+	touch $@
+
+.cache/oracle/heat-agents/.done: tests/oracle/hooks.txt
+	rm -rf $(@D)
+	mkdir -p $(@D)
+	python3 -m pip download -q --no-deps --no-binary :all: -d $(@D) -r $<
+	tar -x -z -f $(@D)/heat_agents-*.tar.gz -C $(@D) --strip-components=1
+	rm $(@D)/heat_agents-*.tar.gz
 	touch $@
 
 clean: rack-down  ## remove everything that was made in this checkout

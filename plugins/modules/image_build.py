@@ -77,6 +77,8 @@ options:
   elements_path:
     description:
       - Folders of elements on the control host. Earlier ones win over later ones and over this collection's.
+      - C(os-apply-config), C(os-refresh-config) and C(os-collect-config) are always this collection's, whose programs
+        the node agent is.
       - Relative paths start at the playbook.
     type: list
     elements: path

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.tripleo.cloud.plugins.module_utils._image.elements import builder_elements
+from diskimage_builder.element_dependencies import get_elements
 from generate import document, value
 from side_by_side import ORIGINALS, Machine, Pair
 
 pytestmark = pytest.mark.slow
+OURS = Path(__file__).resolve().parents[2] / "elements"
+PROGRAMS = ("os-apply-config", "os-refresh-config", "os-collect-config")
 ELEMENTS = ORIGINALS.parent / "share" / "tripleo-image-elements"
 NAME = re.compile(rb"\{\{\{?[#^&/]?\s*([\w.-]+)")
 
@@ -77,3 +82,27 @@ def test_phases(pair: Pair) -> None:
             machine.run("dib-run-parts", "--list", f"/mnt/all/{phase}")
 
     pair.same(scenario, "folders of the elements' scripts", "exact")
+
+
+def test_dependencies(tmp_path: Path) -> None:
+    """diskimage-builder finds the agent for each element that depends on the originals, and no file twice."""
+    if not ELEMENTS.is_dir():
+        pytest.skip("the originals' elements are not installed (make oracle)")
+    for name in PROGRAMS:  # as image_build orders them
+        (tmp_path / name).symlink_to(OURS / name)
+    path = f"{tmp_path}:{ELEMENTS}:{OURS}:{builder_elements()}"
+    wanted = {deps.parent.name: deps.read_text().split() for deps in ELEMENTS.glob("*/element-deps")}
+    depending = [name for name, needs in wanted.items() if set(PROGRAMS) & set(needs) and name not in PROGRAMS]
+    assert len(depending) >= 50
+    for name in depending:
+        found = {element: Path(folder) for element, folder in get_elements(["debian-base", name], path)}
+        assert found.get("node-agent", ELEMENTS).parent == OURS, (name, list(found))
+        assert {found[program].parent for program in PROGRAMS if program in found} == {OURS}, name
+        files = Counter(
+            file.relative_to(folder / tree)
+            for folder in found.values()
+            for tree in ("os-config-applier", "os-apply-config", "os-refresh-config")
+            for file in (folder / tree).rglob("*")
+            if file.is_file() and not file.name.startswith(".git")
+        )
+        assert not [file for file, count in files.items() if count > 1], name

@@ -43,6 +43,7 @@ class Web:
             do_HEAD = do_GET
             do_POST = do_GET
             do_DELETE = do_GET
+            do_PUT = do_GET
 
             def log_message(self, *_arguments: Any) -> None:
                 pass

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,17 @@ class Machine:
     folder: holds the machine's root file system and the client's keys; both stay when it is stopped.
     """
 
-    def __init__(self, folder: Path, base: Path) -> None:
-        """base: an unused root file system, which is made when it is missing; machines share it."""
+    def __init__(self, folder: Path, base: Path, packages: Sequence[str] = PACKAGES) -> None:
+        """base: an unused root file system that machines share.
+
+        packages: what it is made of when it is missing or was made of others; none when somebody else makes it.
+        """
         self.folder = folder
         self.root = folder / "root"
         self.key = folder / "key"
         self.known_hosts = folder / "known_hosts"
         self._base = base
+        self._packages = packages
         self._port_file = folder / "port"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -62,9 +67,8 @@ class Machine:
         }
 
     def start(self) -> None:
-        """Boot it; made new where it was never made."""
-        if not self.root.exists():
-            self._make()
+        """Boot it."""
+        self.make()
         with (self.folder / "boot.log").open("wb") as log:
             self._process = subprocess.Popen(
                 [*_START, f"--directory={self.root}", f"--machine={self.name}"],
@@ -77,6 +81,22 @@ class Machine:
         while self.run("true", check=False).returncode:
             assert time.monotonic() < deadline, (self.folder / "boot.log").read_text(errors="replace")
             time.sleep(0.3)
+
+    def make(self) -> None:
+        """Make it, where it was never made."""
+        if self.root.exists():
+            return
+        self._make_base()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, mode=0o755)
+        partial = self.folder / "root.new"
+        subprocess.run(["cp", "-a", os.fspath(self._base), os.fspath(partial)], check=True)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.fspath(self.key)], check=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port_file.write_text(str(free.getsockname()[1]))
+        self._configure(partial)
+        partial.rename(self.root)
 
     def stop(self) -> None:
         """Shut it down."""
@@ -116,26 +136,16 @@ class Machine:
         argv = ["pgrep", "-P", str(self._process.pid)]
         return int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
 
-    def _make(self) -> None:
-        made_of = "\n".join(PACKAGES)
+    def _make_base(self) -> None:
+        made_of = "\n".join(self._packages)
         note = self._base.with_suffix(".packages")
-        if not note.exists() or note.read_text() != made_of:
+        if made_of and (not note.exists() or note.read_text() != made_of):
             shutil.rmtree(self._base, ignore_errors=True)
             self._base.parent.mkdir(parents=True, exist_ok=True)
-            include = f"--include={','.join(PACKAGES)}"
+            include = f"--include={','.join(self._packages)}"
             argv = ["mmdebstrap", "--quiet", "--variant=minbase", include, "bookworm", os.fspath(self._base)]
             subprocess.run(argv, check=True)
             note.write_text(made_of)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, mode=0o755)
-        partial = self.folder / "root.new"
-        subprocess.run(["cp", "-a", os.fspath(self._base), os.fspath(partial)], check=True)
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.fspath(self.key)], check=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port_file.write_text(str(free.getsockname()[1]))
-        self._configure(partial)
-        partial.rename(self.root)
 
     def _configure(self, root: Path) -> None:
         subprocess.run(["useradd", "--root", os.fspath(root), "-m", "-s", "/bin/bash", USER], check=True)
@@ -156,5 +166,6 @@ class Machine:
         }
         for name, text in files.items():
             (root / name).write_text(text)
+        subprocess.run(["ssh-keygen", "-q", "-A", "-f", os.fspath(root)], check=True)
         host_key = " ".join((root / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()[:2])
         self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {host_key}\n")

@@ -22,6 +22,8 @@ LIMIT = 64 * 1024 * 1024
 ELEMENTS = "elements"
 CORE = "core/_deploy"  # the ramdisk imports it under this name
 NODE_AGENT = "node-agent.pyz"
+# The node agent is these programs. The elements of that name elsewhere install the originals.
+OWN_ELEMENTS = ("os-apply-config", "os-refresh-config", "os-collect-config")
 _SKIPPED = ("__pycache__", ".git")
 _NAME_RE = re.compile(r"(?:[^/\0]+/)*[^/\0]+\Z")
 
@@ -36,11 +38,15 @@ class Bundle:
 
 
 def pack(element_paths: Sequence[str], core_dir: str, node_agent: bytes) -> bytes:
-    """The tar's bytes; raises ImageError when a folder is missing or all of it is larger than 64 MiB."""
+    """The tar's bytes. Only the last folder of elements, the collection's, brings ``OWN_ELEMENTS``.
+
+    Raises ImageError when a folder is missing or all of it is larger than 64 MiB.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for number, path in enumerate(element_paths):
-            _add_folder(archive, path, f"{ELEMENTS}/{number}")
+            without = OWN_ELEMENTS if number < len(element_paths) - 1 else ()
+            _add_folder(archive, path, f"{ELEMENTS}/{number}", without)
         _add_folder(archive, core_dir, CORE)
         _add(archive, NODE_AGENT, node_agent, executable=True)
     return buffer.getvalue()
@@ -77,10 +83,12 @@ def unpack(path: Optional[str], target: str) -> Bundle:
     )
 
 
-def _add_folder(archive: tarfile.TarFile, folder: str, prefix: str) -> None:
+def _add_folder(archive: tarfile.TarFile, folder: str, prefix: str, without: Sequence[str] = ()) -> None:
     if not os.path.isdir(folder):
         raise ImageError(f"{folder} is no folder", operation="gather elements")
     for name, path in sorted(_files(folder)):
+        if name.split(os.sep)[0] in without:
+            continue
         with open(path, "rb") as stream:
             _add(archive, f"{prefix}/{name}", stream.read(LIMIT + 1), executable=os.access(path, os.X_OK))
         if archive.offset > LIMIT:

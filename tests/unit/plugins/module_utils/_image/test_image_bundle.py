@@ -36,6 +36,23 @@ def test_a_bundle_brings_folders_in_order_and_execute_bits(tmp_path: Path) -> No
     assert Path(found.node_agent).read_bytes() == b"zip"
 
 
+def test_only_the_collection_brings_the_elements_of_the_original_programs(tmp_path: Path) -> None:
+    for folder in ("theirs", "shipped"):
+        for name in ("os-apply-config", "os-refresh-config", "os-collect-config", "os-svc-install/os-apply-config"):
+            (tmp_path / folder / name).mkdir(parents=True)
+            (tmp_path / folder / name / "element-deps").write_text(folder)
+    (tmp_path / "core").mkdir()
+    packed, target = tmp_path / "bundle.tar", tmp_path / "target"
+    packed.write_bytes(bundle.pack([str(tmp_path / "theirs"), str(tmp_path / "shipped")], str(tmp_path / "core"), b""))
+    target.mkdir()
+    theirs, shipped = (Path(path) for path in bundle.unpack(str(packed), str(target)).paths)
+    assert [path.name for path in theirs.iterdir()] == ["os-svc-install"]
+    assert (theirs / "os-svc-install" / "os-apply-config" / "element-deps").read_text() == "theirs"
+    assert sorted(path.name for path in shipped.iterdir()) == [
+        *("os-apply-config", "os-collect-config", "os-refresh-config", "os-svc-install")
+    ]
+
+
 def entry(name: str, kind: bytes = tarfile.REGTYPE) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
