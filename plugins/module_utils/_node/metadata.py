@@ -13,6 +13,7 @@ from .errors import NodeError
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 100
+SHOWN_STEPS = 8
 
 
 def parse(text: bytes, source: str) -> Any:
@@ -40,7 +41,22 @@ def check_depth(document: Any, source: str) -> None:
         children = (part.values() if isinstance(part, dict) else part for part in level)
         level = [child for values in children for child in _containers(values)]
     if level:
-        raise NodeError(f"{source} is nested more than {MAX_DEPTH} levels deep")
+        raise NodeError(f"{source} is nested more than {MAX_DEPTH} levels deep below the key {_deep_key(document)}")
+
+
+def _deep_key(document: Any) -> str:
+    """The dotted key that leads to the deepest container; its first steps, which tell where it is."""
+    level: list[tuple[Any, tuple[str, ...]]] = [(document, ())]
+    steps: tuple[str, ...] = ()
+    while level:
+        steps = level[0][1]
+        level = [
+            (child, (*found, str(key))[:SHOWN_STEPS])
+            for part, found in level
+            for key, child in (part.items() if isinstance(part, dict) else enumerate(part))
+            if isinstance(child, (dict, list))
+        ]
+    return ".".join(steps)
 
 
 def _containers(values: Iterable[Any]) -> list[Any]:

@@ -120,9 +120,10 @@ def locked(path: str, patience: float = 0.0, waiting: Callable[[], None] = lambd
                 waiting()
                 told = True
             time.sleep(0.2)
-        stream.truncate(0)
-        stream.write(f"Locked by pid=={os.getpid()} at {time.asctime()}\n")
-        stream.flush()
+        # Who holds it is only for people: a full disk is no reason to fail.
+        with contextlib.suppress(OSError):
+            stream.truncate(0)
+            os.write(stream.fileno(), f"Locked by pid=={os.getpid()} at {time.asctime()}\n".encode())
         try:
             yield
         finally:

@@ -98,7 +98,7 @@ def resume(
         context = _context(paths)
         if known.healthy and not _changes(paths, context):
             return None
-        documents = list(zip(known.documents, metadata.read_files(store.stored_files(paths))))
+        documents = list(zip(known.documents, store.read_documents(paths)))
         return _Run(paths, known.digest, environment, _masked(emit, secrets_of(context)), limits).result(documents)
 
 
@@ -123,7 +123,6 @@ class _Run:
         self.changed = False
         self.environment = {
             **environment,
-            "OS_CONFIG_FILES": ":".join(store.stored_files(paths)),
             "NODE_AGENT_CHANGED": paths.changed_files,
         }
         self.state = store.State(digest=digest)
@@ -206,7 +205,7 @@ def check_health(paths: Paths, environment: Mapping[str, str], emit: phases.Emit
 
 
 def _context(paths: Paths) -> dict[str, Any]:
-    return metadata.merge(metadata.read_files(store.stored_files(paths)))
+    return metadata.merge(store.read_documents(paths))
 
 
 def _context_or_none(paths: Paths) -> Optional[dict[str, Any]]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -48,7 +49,10 @@ def store_documents(paths: Paths, documents: Sequence[tuple[str, Any]]) -> bool:
     ``.orig`` keeps the first version ever, ``.last`` the last one that went through (``commit_documents``).
     """
     check_names(documents)
-    os.makedirs(paths.cache, mode=0o700, exist_ok=True)
+    try:
+        os.makedirs(paths.cache, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise NodeError(f"{paths.cache} cannot be made: {error.strerror}") from error
     wanted = dict(documents)
     changed = False
     for name, document in wanted.items():
@@ -57,8 +61,12 @@ def store_documents(paths: Paths, documents: Sequence[tuple[str, Any]]) -> bool:
         if not os.path.exists(_file(paths, name) + ".orig"):
             write_file(_file(paths, name) + ".orig", text)
     listed = [_file(paths, name) for name, _document in documents]
-    for path in stored_files(paths):
-        if path not in listed:
+    before: list[str] = []
+    with contextlib.suppress(NodeError):  # a broken list is replaced
+        before = stored_files(paths)
+    for path in before:
+        # Other files that somebody listed are not the agent's.
+        if path not in listed and os.path.dirname(path) == paths.cache:
             changed = True
             for suffix in ("", ".orig", ".last"):
                 if os.path.exists(path + suffix):
@@ -78,6 +86,17 @@ def stored_files(paths: Paths) -> list[str]:
     return load_list(paths.config_files)
 
 
+def read_documents(paths: Paths) -> list[Any]:
+    """The stored documents, in order. Raises NodeError, also when a file is gone: its keys would be empty."""
+    documents = []
+    for path in stored_files(paths):
+        found = metadata.read_files([path])
+        if not found:
+            raise NodeError(f"{path} is listed in {paths.config_files} and is not there")
+        documents += found
+    return documents
+
+
 def load_list(path: str) -> list[str]:
     """A JSON list of paths; a missing file is an empty one."""
     for listed in metadata.read_files([path]):
@@ -90,7 +109,7 @@ def load_list(path: str) -> list[str]:
 def content_digest(paths: Paths) -> str:
     """Digest of the stored documents as they lie there; empty when one cannot be read."""
     try:
-        return metadata.digest([stored_files(paths), metadata.read_files(stored_files(paths))])
+        return metadata.digest([stored_files(paths), read_documents(paths)])
     except NodeError:
         return ""
 
@@ -107,23 +126,17 @@ def load_state(paths: Paths) -> State:
 
 def save_state(paths: Paths, state: State) -> None:
     """Store the state durably."""
-    os.makedirs(paths.state, mode=0o755, exist_ok=True)
     write_file(os.path.join(paths.state, "state.json"), json.dumps(asdict(state), indent=1).encode())
 
 
 def pending_changes(paths: Paths) -> list[str]:
     """Paths of the files that changed since the phases last went through."""
-    try:
-        with open(paths.changed_files, encoding="utf-8") as stream:
-            return stream.read().splitlines()
-    except FileNotFoundError:
-        return []
+    return os.fsdecode(_read(paths.changed_files) or b"").splitlines()
 
 
 def save_pending(paths: Paths, changed: Sequence[str]) -> None:
     """Store them; scripts read this file."""
-    os.makedirs(paths.state, mode=0o755, exist_ok=True)
-    write_file(paths.changed_files, "".join(f"{path}\n" for path in changed).encode(), 0o644)
+    write_file(paths.changed_files, os.fsencode("".join(f"{path}\n" for path in changed)), 0o644)
 
 
 def _file(paths: Paths, name: str) -> str:
