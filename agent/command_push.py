@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from _node import metadata, paths, progress, run, store
+from _node import metadata, offer, paths, progress, run, store
 from _node.errors import NodeError
 
 STOPPED = 143
@@ -57,22 +57,46 @@ class Teller:
 
 
 def push() -> int:
-    """Apply the documents on standard input; print each step and then the result. 0 when the node is healthy."""
+    """Apply the documents on standard input; print each step and then the result. 0 when the node is healthy.
+
+    The first line is JSON: the documents themselves, or an offer, to which the node answers what it lacks.
+    """
     # A caller that goes away must not end a run in its middle; the lock makes the next one wait.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    payload = metadata.parse(sys.stdin.buffer.read(metadata.MAX_BYTES + 1), "the payload")
+    payload = metadata.parse(sys.stdin.buffer.readline(metadata.MAX_BYTES + 1), "the payload")
     try:
-        documents = [(str(name), document) for name, document in payload["documents"]]
-        digest = str(payload["digest"])
-        given = {key: float(value) for key, value in (payload.get("limits") or {}).items()}
-        limits = run.Limits(**given)
-    except (KeyError, TypeError, ValueError) as error:
+        limits = run.Limits(**{key: float(value) for key, value in (payload.get("limits") or {}).items()})
+        if "offer" not in payload:
+            documents, digest = [(str(name), document) for name, document in payload["documents"]], payload["digest"]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise NodeError('the payload is not {"documents": [[name, document], ...], "digest": ...}') from error
+    if "offer" in payload:
+        given = offer.parse(payload)
+        documents, digest = _agree(paths.from_environment(os.environ), given), given.digest
+        if documents is None:
+            return 0
     teller = Teller()
-    result = run.push(teller.paths, documents, digest, environment(), teller.take, limits)
+    result = run.push(teller.paths, documents, str(digest), environment(), teller.take, limits)
     teller.take({"result": result})
     return 0 if result["healthy"] else 1
+
+
+def _agree(places: paths.Paths, given: offer.Offer) -> list[tuple[str, Any]] | None:
+    """Say why the node has to run and which documents it lacks, and read them; None when it has not, which is told."""
+    known = store.load_state(places).digest
+    before = run.status(places, environment()) if known == given.digest else {"digest": known}
+    why = offer.reason(before, given.digest, given.force)
+    if not why:
+        _say({"before": before})
+        result = {"changed": False, "digest": given.digest, "healthy": True, "services": before["services"]}
+        _say({"result": {**result, "failed": None, "outputs": run.outputs_now(places, environment())}})
+        return None
+    texts = offer.held(places, given.entries)
+    missing = offer.lacking(given.entries, texts)
+    _say({"before": before, "reason": why, "need": [one.sha256 for one in missing]})
+    texts.update(offer.receive(sys.stdin.buffer, missing))
+    return [(one.name, metadata.parse(texts[one.sha256], one.name)) for one in given.entries]
 
 
 def environment() -> dict[str, str]:

@@ -33,7 +33,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 stacks:
-  description: Each stack with its plan, servers (node, stage, cause of a failure, addresses), ports and outputs.
+  description:
+    - Each stack with its plan, servers (node, stage, cause of a failure, addresses, and what their Heat deployments
+      reported), ports and outputs.
   returned: success
   type: list
   elements: dict

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
-from . import files, metadata, phases, store
+from . import files, metadata, outputs, phases, store
 from .errors import NodeError
 from .mask import mask, secrets_of
 from .paths import Paths
@@ -121,6 +121,7 @@ class _Run:
         self.limits = limits
         self.deadline = time.monotonic() + limits.run
         self.changed = False
+        self.outputs: dict[str, Any] = {}
         self.environment = {
             **environment,
             "NODE_AGENT_CHANGED": paths.changed_files,
@@ -150,13 +151,20 @@ class _Run:
         store.commit_documents(self.paths)
         self.save(stage="configured", step="health")
         self.emit({"step": "configured", "status": "done"})
+        try:
+            self.outputs = outputs_now(self.paths, self.environment)
+        except NodeError as error:
+            return self.failed("outputs", str(error), {})
+        cause = outputs.failures(self.outputs)
+        if cause:
+            return self.failed("outputs", cause, {})
         services = check_health(self.paths, self.environment, self.emit, self.limits.health)
         if not all(services.values()):
             names = ", ".join(name for name, healthy in services.items() if not healthy)
             return self.failed("health", f"health checks fail: {names}", services)
         self.save(stage="healthy", step="", healthy=True)
         self.emit({"step": "healthy", "status": "done"})
-        return _result(self.digest, self.changed, True, services)
+        return {**_result(self.digest, self.changed, True, services), "outputs": self.outputs}
 
     def apply(self) -> None:
         """Render the templates and swap in what differs."""
@@ -174,7 +182,7 @@ class _Run:
         secrets = secrets_of(_context_or_none(self.paths))
         cause = mask(cause, secrets)
         self.save(step=step, cause=cause)
-        return _result(self.digest, self.changed, False, services, step, cause)
+        return {**_result(self.digest, self.changed, False, services, step, cause), "outputs": self.outputs}
 
     def save(self, **values: Any) -> None:
         self.state = replace(self.state, **values)
@@ -202,6 +210,14 @@ def check_health(paths: Paths, environment: Mapping[str, str], emit: phases.Emit
         if all(passed.values()) or time.monotonic() >= until:
             return passed
         time.sleep(min(2.0, max(0.0, until - time.monotonic())))
+
+
+def outputs_now(paths: Paths, environment: Mapping[str, str]) -> dict[str, Any]:
+    """What the deployments of the stored documents have reported, by their ids. Raises NodeError."""
+    context = _context(paths)
+    if not context.get("deployments"):
+        return {}
+    return outputs.collect(context, phases.phase_environment(paths.phases, environment))
 
 
 def _context(paths: Paths) -> dict[str, Any]:

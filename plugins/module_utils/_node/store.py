@@ -56,7 +56,7 @@ def store_documents(paths: Paths, documents: Sequence[tuple[str, Any]]) -> bool:
     wanted = dict(documents)
     changed = False
     for name, document in wanted.items():
-        text = json.dumps(document, indent=1).encode()
+        text = metadata.canonical(document)
         changed |= write_file(_file(paths, name), text)
         if not os.path.exists(_file(paths, name) + ".orig"):
             write_file(_file(paths, name) + ".orig", text)

@@ -234,12 +234,14 @@ def stack_report(state_dir: str, name: str) -> dict[str, Any]:
             plan = state.current_plan(one)
             if plan is not None:
                 records = state.servers(one)
-                servers = {
+                servers: dict[str, dict[str, Any]] = {
                     record.name: {"node": record.node, "stage": record.stage, "cause": record.cause}
                     for record in records.values()
                 }
                 for server in plan["servers"].values():
                     servers.setdefault(server["name"], {})["networks"] = server["networks"]
+                for server, reports in state.deployments(one).items():
+                    servers.setdefault(server, {})["deployments"] = reports
                 found.append(
                     {
                         "name": one,

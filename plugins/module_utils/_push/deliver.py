@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, Protocol
 
 from .._errors import TripleoError
-from .._node.mask import mask, secrets_of
+from .._node import offer
+from .._node.mask import MASK, is_secret_key, mask, secrets_of
+from .._node.metadata import canonical
 from .._state.stages import Stage
+from .batches import Batch, Rollout, batches
 from .errors import PushError
 from .ssh import Access, call_agent
 from .targets import Target
@@ -31,12 +34,14 @@ class Recorder(Protocol):
 
     def failed(self, target: Target, stage: Stage, error: TripleoError) -> None: ...
 
+    def reported(self, target: Target, outputs: Mapping[str, Mapping[str, Any]]) -> None: ...
+
 
 @dataclass(frozen=True)
 class Settings:
     """access: how servers are reached. fill: puts secrets into a document. redact: takes them out of a text.
 
-    Limits are seconds.
+    Limits are seconds. Check mode asks all servers at once, whatever the rollout is.
     """
 
     access: Access
@@ -47,11 +52,15 @@ class Settings:
     health_seconds: float = 300.0
     force: bool = False
     check: bool = False
+    rollout: Rollout = field(default_factory=Rollout)
 
 
 @dataclass
 class Outcome:
-    """What became of one server. pushed: the agent ran, or in check mode would. reason: why."""
+    """What became of one server. pushed: the agent ran, or in check mode would. reason: why.
+
+    before: what its agent said of it first. outputs: of its deployments, by their ids. skipped: why it was not begun.
+    """
 
     target: Target
     pushed: bool = False
@@ -59,15 +68,18 @@ class Outcome:
     reason: str = ""
     before: Mapping[str, Any] = field(default_factory=dict)
     services: Mapping[str, bool] = field(default_factory=dict)
+    outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    skipped: str = ""
     error: Optional[TripleoError] = None
 
 
 def deliver(
     chosen: Sequence[Target], settings: Settings, recorder: Recorder, alive: Callable[[], None]
 ) -> list[Outcome]:
-    """Configure the servers, at most fan_out at once; one that fails does not stop the others.
+    """Configure the servers batch by batch, at most fan_out at once. One that fails ends nothing that was begun.
 
-    alive is called each second and raises when the run must stop; then nothing more is begun, and that is raised.
+    When a batch has lost more servers than it may, no further one is begun. alive is called each second and raises when
+    the run must stop; then nothing more is begun, and that is raised.
     """
     return asyncio.run(_deliver(chosen, settings, recorder, alive))
 
@@ -75,25 +87,58 @@ def deliver(
 async def _deliver(
     chosen: Sequence[Target], settings: Settings, recorder: Recorder, alive: Callable[[], None]
 ) -> list[Outcome]:
-    gate = asyncio.Semaphore(settings.fan_out)
-
-    async def one(target: Target) -> Outcome:
-        async with gate:
-            return await _one(target, settings, recorder)
-
-    work = asyncio.gather(*(one(target) for target in chosen))
+    work = asyncio.ensure_future(_in_batches(chosen, settings, recorder))
     try:
         while not work.done():
             await asyncio.wait({work}, timeout=1.0)
             alive()
-        return list(work.result())
+        return work.result()
     finally:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
 
 
-async def _one(target: Target, settings: Settings, recorder: Recorder) -> Outcome:
-    outcome = Outcome(target)
+async def _in_batches(chosen: Sequence[Target], settings: Settings, recorder: Recorder) -> list[Outcome]:
+    outcomes = {target.server: Outcome(target) for target in chosen}
+    names = list(outcomes)
+    if settings.check:
+        order = [Batch("all", names, 100.0)]
+    else:
+        due = [target.server for target in chosen if target.booted and target.known_digest != target.digest]
+        order = batches(names, due, settings.rollout)
+    skipped = ""
+    for batch in order:
+        part = [outcomes[name] for name in batch.servers]
+        if skipped:
+            for outcome in part:
+                outcome.skipped = skipped
+        else:
+            skipped = await _batch(batch, part, settings, recorder)
+    return list(outcomes.values())
+
+
+async def _batch(batch: Batch, outcomes: Sequence[Outcome], settings: Settings, recorder: Recorder) -> str:
+    """Work on the servers of a batch; why no further server may be begun, empty when one may."""
+    gate = asyncio.Semaphore(settings.fan_out)
+
+    def loss() -> str:
+        failed = [outcome.target.server for outcome in outcomes if outcome.error]
+        if not failed or not batch.lost(len(failed)):
+            return ""
+        return f"{len(failed)} of {len(outcomes)} servers of {batch.title} failed: {', '.join(failed[:3])}"
+
+    async def one(outcome: Outcome) -> None:
+        async with gate:
+            outcome.skipped = loss()
+            if not outcome.skipped:
+                await _one(outcome, settings, recorder)
+
+    await asyncio.gather(*map(one, outcomes))
+    return loss()
+
+
+async def _one(outcome: Outcome, settings: Settings, recorder: Recorder) -> None:
+    target = outcome.target
     try:
         await _configure(outcome, settings, recorder)
     except TripleoError as error:
@@ -103,7 +148,6 @@ async def _one(target: Target, settings: Settings, recorder: Recorder) -> Outcom
     if outcome.error:
         look = f"{outcome.error.next_step.rstrip('.')}, then " if outcome.error.next_step else ""
         outcome.error.next_step = f"{look}run: ansible-playbook tripleo.cloud.setup"
-    return outcome
 
 
 async def _configure(outcome: Outcome, settings: Settings, recorder: Recorder) -> None:
@@ -118,55 +162,52 @@ async def _configure(outcome: Outcome, settings: Settings, recorder: Recorder) -
             operation="configure",
             next_step="run: ansible-playbook tripleo.cloud.deploy",
         )
-    outcome.reason = await _reason(outcome, settings)
-    if not outcome.reason:
-        recorded = target.stage == Stage.HEALTHY.value and target.known_digest == target.digest
-        if not recorded and not settings.check:
-            recorder.reached(target, Stage.HEALTHY)
-        return
-    outcome.pushed = True
     if settings.check:
-        outcome.changed = True
+        await _look(outcome, settings)
+        outcome.pushed = outcome.changed = bool(outcome.reason)
         return
     await _push(outcome, settings, recorder)
 
 
-async def _reason(outcome: Outcome, settings: Settings) -> str:
-    """Why the server has to be pushed to; empty when it is healthy with these documents."""
+async def _look(outcome: Outcome, settings: Settings) -> None:
+    """Ask a server what it is, and find out why it has to be pushed to."""
     target = outcome.target
     if target.known_digest is None:
-        return "it was never configured"
-    lines: list[Mapping[str, Any]] = []
-    await call_agent(settings.access, target.server, target.address, "status", b"", lines.append, STATUS_SECONDS)
-    if not lines:
+        outcome.reason = "it was never configured"
+        return
+
+    def talk(line: Mapping[str, Any]) -> None:
+        outcome.before = line
+
+    await call_agent(settings.access, target.server, target.address, "status", b"", talk, STATUS_SECONDS)
+    if "digest" not in outcome.before:
         raise PushError("its agent said nothing", node=target.server, operation="status")
-    outcome.before = lines[-1]
     outcome.services = dict(outcome.before.get("services") or {})
-    if outcome.before.get("digest") != target.digest:
-        return "its documents differ" if outcome.before.get("digest") else "it was never configured"
-    if outcome.before.get("drift"):
-        return f"files differ: {', '.join(map(str, outcome.before['drift']))}"
-    if not outcome.before.get("healthy"):
-        sick = [name for name, healthy in outcome.services.items() if not healthy]
-        return f"not healthy: {', '.join(sick)}" if sick else "its last run did not end well"
-    return "force" if settings.force else ""
+    outcome.reason = offer.reason(outcome.before, target.digest, settings.force)
 
 
 async def _push(outcome: Outcome, settings: Settings, recorder: Recorder) -> None:
     target = outcome.target
-    documents = [[name, settings.fill(document)] for name, document in target.documents]
+    documents = [(name, settings.fill(document)) for name, document in target.documents]
     secrets = secrets_of([document for _name, document in documents])
+    texts = [canonical(document) for _name, document in documents]
+    entries = [offer.entry(name, text) for (name, _document), text in zip(documents, texts)]
+    by_digest = {entry.sha256: text for entry, text in zip(entries, texts)}
+    stage = Stage(target.stage)
+    result: dict[str, Any] = {}
 
     def hide(text: str) -> str:
         return mask(settings.redact(text), secrets)
 
-    limits = {"run": settings.node_seconds, "health": settings.health_seconds, "lock": settings.node_seconds}
-    payload = json.dumps({"documents": documents, "digest": target.digest, "limits": limits}).encode()
-    stage = Stage.BOOTED
-    result: dict[str, Any] = {}
-
-    def take(line: Mapping[str, Any]) -> None:
+    def talk(line: Mapping[str, Any]) -> Optional[bytes]:
         nonlocal stage
+        if "before" in line:
+            outcome.before, outcome.reason = line["before"], str(line.get("reason") or "")
+            outcome.pushed = bool(outcome.reason)
+            if not outcome.pushed:
+                return None
+            stage = Stage.BOOTED
+            return b"".join(by_digest[name] for name in line["need"])
         if "result" in line:
             result.update(line["result"])
         elif line.get("step") == "configured":
@@ -175,18 +216,25 @@ async def _push(outcome: Outcome, settings: Settings, recorder: Recorder) -> Non
         elif line.get("step") != "healthy":
             name = "/".join(str(line[key]) for key in ("step", "script") if line.get(key))
             recorder.step(target, stage, hide(name))
+        return None
 
-    recorder.step(target, stage, "connect")
     seconds = 2 * settings.node_seconds + settings.health_seconds + SPARE_SECONDS
-    await call_agent(settings.access, target.server, target.address, "push", payload, take, seconds)
+    opening = _opening(target, entries, settings)
+    await call_agent(settings.access, target.server, target.address, "push", opening, talk, seconds)
     if not result:
         raise PushError("its agent ended without a result", node=target.server, operation="push")
     outcome.changed = bool(result.get("changed"))
     outcome.services = dict(result.get("services") or {})
+    outcome.outputs = {
+        name: {**report, "reason": hide(str(report["reason"])), "outputs": _private(report["outputs"], hide)}
+        for name, report in (result.get("outputs") or {}).items()
+    }
+    recorder.reported(target, outcome.outputs)
     if result.get("healthy"):
         # A repair that changed no file (a restarted service) is a change too: what was sick is not any more.
-        outcome.changed |= bool(outcome.before) and not outcome.before.get("healthy")
-        recorder.reached(target, Stage.HEALTHY)
+        outcome.changed |= outcome.pushed and not outcome.before.get("healthy")
+        if outcome.pushed or target.stage != Stage.HEALTHY.value or target.known_digest != target.digest:
+            recorder.reached(target, Stage.HEALTHY)
         return
     failed = result.get("failed") or {}
     outcome.error = PushError(
@@ -197,3 +245,22 @@ async def _push(outcome: Outcome, settings: Settings, recorder: Recorder) -> Non
         f"@{target.address})",
     )
     recorder.failed(target, stage, outcome.error)
+
+
+def _opening(target: Target, entries: Sequence[offer.Entry], settings: Settings) -> bytes:
+    """The first line of a push."""
+    limits = {"run": settings.node_seconds, "health": settings.health_seconds, "lock": settings.node_seconds}
+    listed = [[entry.name, entry.sha256, entry.size] for entry in entries]
+    return (
+        json.dumps({"offer": listed, "digest": target.digest, "force": settings.force, "limits": limits}).encode()
+        + b"\n"
+    )
+
+
+def _private(value: Any, hide: Callable[[str], str]) -> Any:
+    """A value without secrets: known ones, and what a telling key names."""
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, dict):
+        return {key: MASK if part and is_secret_key(key) else _private(part, hide) for key, part in value.items()}
+    return [_private(part, hide) for part in value] if isinstance(value, list) else value

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .._errors import TripleoError
 from .._run import events
@@ -39,6 +41,10 @@ class StateRecorder:
         """Tell the failure; store the stage that holds, with the cause."""
         self.state.set_stage(self.stack, target.server, stage, plan=self.plan, cause=error.message)
         self._event(target, Stage.FAILED.value, cause=error.message)
+
+    def reported(self, target: Target, outputs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Store what the server's deployments reported."""
+        self.state.set_deployments(self.stack, target.server, outputs)
 
     def _event(self, target: Target, stage: str, **details: str) -> None:
         events.append(

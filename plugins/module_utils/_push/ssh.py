@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the tripleo.cloud authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The node agent of a server, called through OpenSSH: payload on standard input, steps as lines of JSON."""
+"""The node agent of a server, called through OpenSSH: lines of JSON come, and what they ask for goes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 from .errors import PushError
+
+# What a line is answered with; None where there is nothing to say.
+Talk = Callable[[Mapping[str, Any]], Optional[bytes]]
 
 LONGEST_LINE = 4 * 1024 * 1024
 MOST_STDERR = 4096
@@ -35,7 +38,10 @@ _FINAL = {
 
 @dataclass(frozen=True)
 class Access:
-    """How the servers of a stack are reached. connect_seconds: how long a server may take to answer at all."""
+    """How the servers of a stack are reached. connect_seconds: how long a server may take to answer at all.
+
+    control: folder of the kept connections; empty for none. keep_seconds: how long one stays that nobody uses.
+    """
 
     key: str
     known_hosts: str
@@ -43,6 +49,8 @@ class Access:
     port: int = 22
     agent: str = "/usr/local/bin/node-agent"
     connect_seconds: float = 300.0
+    control: str = ""
+    keep_seconds: int = 0
 
     @classmethod
     def of_stack(cls, state_dir: str, stack: str, **options: Any) -> Access:
@@ -64,6 +72,10 @@ class Access:
             "ServerAliveCountMax": "8",
             "LogLevel": "ERROR",
         }
+        if self.control:
+            options["ControlPath"] = os.path.join(self.control, address)
+            options["ControlMaster"] = "auto" if self.keep_seconds else "no"
+            options["ControlPersist"] = str(self.keep_seconds or "no")
         flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
         where = ["-p", str(self.port), f"{self.user}@{address}"]
         # However this process ends, ssh ends with it.
@@ -72,32 +84,27 @@ class Access:
 
 
 async def call_agent(
-    access: Access,
-    server: str,
-    address: str,
-    action: str,
-    payload: bytes,
-    take: Callable[[Mapping[str, Any]], None],
-    seconds: float,
+    access: Access, server: str, address: str, action: str, opening: bytes, talk: Talk, seconds: float
 ) -> None:
-    """Run an action of the agent and hand each line to take. Raises PushError.
+    """Run an action of the agent: send it the opening, hand each line to talk, and send what that answers.
 
-    A connection that cannot be made or breaks is tried again until connect_seconds have gone without a line; the agent
-    takes the same push twice. seconds is the limit of the whole.
+    One answer ends what is sent. A connection that cannot be made or breaks is tried again, of which talk hears as a
+    step, until connect_seconds have gone without a line; the agent takes the same push twice. seconds is the limit of
+    the whole. Raises PushError.
     """
     deadline = time.monotonic() + seconds
     heard = time.monotonic()
     pause = 0.5
 
-    def taken(line: Mapping[str, Any]) -> None:
+    def heeded(line: Mapping[str, Any]) -> Optional[bytes]:
         nonlocal heard
         heard = time.monotonic()
-        take(line)
+        return talk(line)
 
     while True:
         try:
             status, stderr = await asyncio.wait_for(
-                _once(access.command(address, action), payload, taken), max(0.1, deadline - time.monotonic())
+                _once(access.command(address, action), opening, heeded), max(0.1, deadline - time.monotonic())
             )
         except asyncio.TimeoutError:
             raise PushError(
@@ -118,6 +125,7 @@ async def call_agent(
                 operation=f"connect to {address}",
                 next_step="look at its messages on its console",
             )
+        talk({"step": "connect"})
         await asyncio.sleep(pause)
         pause = min(5.0, pause * 2)
 
@@ -132,7 +140,7 @@ def _check(status: int, stderr: str, server: str, action: str) -> None:
     raise PushError(f"status {status}: {stderr}", node=server, operation=action, next_step=next_step)
 
 
-async def _once(command: list[str], payload: bytes, take: Callable[[Mapping[str, Any]], None]) -> tuple[int, str]:
+async def _once(command: list[str], opening: bytes, talk: Talk) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
@@ -142,29 +150,33 @@ async def _once(command: list[str], payload: bytes, take: Callable[[Mapping[str,
     )
     if not (process.stdin and process.stdout and process.stderr):
         raise AssertionError("a pipe that was asked for is missing")
+    stderr = asyncio.ensure_future(_tail(process.stderr))
+    feeds = [asyncio.ensure_future(_feed(process.stdin, opening, last=not opening))]
     try:
-        stderr = asyncio.ensure_future(_tail(process.stderr))
-        feed = asyncio.ensure_future(_feed(process.stdin, payload))
         async for line in process.stdout:
             with contextlib.suppress(ValueError):
                 loaded = json.loads(line)
-                if isinstance(loaded, dict):
-                    take(loaded)
-        await feed
-        text = await stderr
-        return await process.wait(), text
+                answer = talk(loaded) if isinstance(loaded, dict) else None
+                if answer is not None:
+                    feeds.append(asyncio.ensure_future(_feed(process.stdin, answer, last=True)))
+        return await process.wait(), await stderr
     finally:
+        for task in (stderr, *feeds):
+            task.cancel()
+        await asyncio.gather(stderr, *feeds, return_exceptions=True)
+        process.stdin.close()
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
 
 
-async def _feed(stream: asyncio.StreamWriter, payload: bytes) -> None:
+async def _feed(stream: asyncio.StreamWriter, content: bytes, *, last: bool) -> None:
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        stream.write(payload)
+        stream.write(content)
         await stream.drain()
-        stream.close()
+        if last:
+            stream.close()
 
 
 async def _tail(stream: asyncio.StreamReader) -> str:

@@ -36,6 +36,10 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE silence ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    CREATE TABLE deployment (stack TEXT NOT NULL, server TEXT NOT NULL, id TEXT NOT NULL, report TEXT NOT NULL,
+      PRIMARY KEY (stack, server, id), FOREIGN KEY (stack, server) REFERENCES server(stack, name) ON DELETE CASCADE);
+    """,
 )
 
 

@@ -314,6 +314,25 @@ class State:
         with self._transaction():
             self._db.execute("UPDATE server SET config_digest = ? WHERE stack = ? AND name = ?", (digest, stack, name))
 
+    def deployments(self, stack: str) -> dict[str, dict[str, Any]]:
+        """What each server's deployments reported last (name, status, reason, outputs), by server and id."""
+        found: dict[str, dict[str, Any]] = {}
+        for server, name, report in self._db.execute(
+            "SELECT server, id, report FROM deployment WHERE stack = ? ORDER BY server, id", (stack,)
+        ):
+            found.setdefault(server, {})[name] = json.loads(report)
+        return found
+
+    def set_deployments(self, stack: str, server: str, reports: Mapping[str, Any]) -> None:
+        """Keep what a server's deployments report, in place of what they reported before."""
+        rows = [(stack, server, name, dumps(report)) for name, report in reports.items()]
+        where = "FROM deployment WHERE stack = ? AND server = ?"
+        if set(rows) == set(self._db.execute(f"SELECT stack, server, id, report {where}", (stack, server))):
+            return
+        with self._transaction():
+            self._db.execute(f"DELETE {where}", (stack, server))
+            self._db.executemany("INSERT INTO deployment VALUES (?, ?, ?, ?)", rows)
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")

@@ -10,11 +10,11 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-UNIT_TEST = Path(__file__).parents[4] / "unit" / "plugins" / "module_utils" / "_push" / "test_push.py"
+CLOUD = Path(__file__).parents[4] / "unit" / "plugins" / "module_utils" / "_push" / "push_cloud.py"
 
 
 def main() -> None:
-    spec = spec_from_file_location("push_cloud", UNIT_TEST)
+    spec = spec_from_file_location("push_cloud", CLOUD)
     assert spec and spec.loader
     module = module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -56,7 +56,14 @@ def test_a_push_from_nothing_to_healthy_and_again(node: Node) -> None:
     node.write("phases/health.d/app", "#!/bin/sh\nexit 0\n", 0o755)
     code, lines = node.push(DOCUMENT)
     assert code == 0
-    result = {"changed": True, "digest": "d1", "healthy": True, "services": {"app": True}, "failed": None}
+    result = {
+        "changed": True,
+        "digest": "d1",
+        "healthy": True,
+        "services": {"app": True},
+        "failed": None,
+        "outputs": {},
+    }
     assert lines[-1] == {"result": result}
     assert [line.get("script") for line in lines[:-1] if line["status"] == "done"] == [
         None, None, "50-a", None, "app", None,

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,155 +15,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._errors import TripleoError
-from ansible_collections.tripleo.cloud.plugins.module_utils._node_zipapp import build_zipapp
-from ansible_collections.tripleo.cloud.plugins.module_utils._push import deliver
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.errors import PushError
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.preview import LOST, configured_with, pending
-from ansible_collections.tripleo.cloud.plugins.module_utils._push.record import StateRecorder
-from ansible_collections.tripleo.cloud.plugins.module_utils._push.ssh import Access
-from ansible_collections.tripleo.cloud.plugins.module_utils._push.targets import Target, targets
 from ansible_collections.tripleo.cloud.plugins.module_utils._state.store import State
-
-SSHD = "/usr/sbin/sshd"
-STACK = "cloud"
-SECRET = "Heifs23jk3"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Cloud:
-    """A state directory with a plan, and an sshd that plays every node at its own loopback address."""
-
-    def __init__(self, folder: Path, servers: int = 3) -> None:
-        self.folder = folder
-        self.state_dir = folder / "state"
-        self.port = free_port()
-        self.names = [f"server-{number}" for number in range(servers)]
-        self.addresses = {name: f"127.0.1.{number + 1}" for number, name in enumerate(self.names)}
-        secrets = self.state_dir / "secrets" / STACK
-        secrets.mkdir(parents=True)
-        for path in (secrets / "ssh_key", folder / "host_key"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
-        self.known_hosts = secrets / "known_hosts"
-        self.pin((folder / "host_key.pub").read_text())
-        build_zipapp(str(folder / "node-agent.pyz"))
-        self.make_agent()
-        self.make_plan({"mysql": {"root-password": "%{secret:Mysql#1}"}})
-        for name in self.names:
-            node = self.node(name)
-            for path, text in (
-                ("templates/etc/app.conf", "password = {{mysql.root-password}}\n"),
-                ("phases/post-configure.d/50-app", "#!/bin/sh\necho run >> $NODE_AGENT_STATE/runs\n"),
-                ("phases/health.d/app", "#!/bin/sh\ntest ! -e $NODE_AGENT_STATE/sick\n"),
-            ):
-                (node / path).parent.mkdir(parents=True, exist_ok=True)
-                (node / path).write_text(text)
-                (node / path).chmod(0o755 if text.startswith("#!") else 0o644)
-        self.sshd: subprocess.Popen[bytes] | None = None
-
-    def node(self, name: str) -> Path:
-        return self.folder / "nodes" / self.addresses[name]
-
-    def pin(self, public_key: str) -> None:
-        lines = [f"[{address}]:{self.port} {public_key.strip()}\n" for address in self.addresses.values()]
-        self.known_hosts.write_text("".join(lines))
-
-    def make_agent(self) -> None:
-        script = f"""#!/bin/bash
-set -- "$1" $SSH_CONNECTION
-node={self.folder}/nodes/$4
-export NODE_AGENT_ROOT=$node/root NODE_AGENT_CACHE=$node/cache NODE_AGENT_STATE=$node/state NODE_AGENT_LOG=$node/log
-export NODE_AGENT_LOCK=$node/lock OS_CONFIG_APPLIER_TEMPLATES=$node/templates OS_REFRESH_CONFIG_BASE_DIR=$node/phases
-mkdir -p $node/state
-echo "$1" >> $node/calls
-exec /usr/bin/python3 -IS {self.folder}/node-agent.pyz "$1"
-"""
-        (self.folder / "node-agent").write_text(script)
-        (self.folder / "node-agent").chmod(0o755)
-
-    def make_plan(self, document: Any) -> None:
-        text = json.dumps(document).encode()
-        sha256 = hashlib.sha256(text).hexdigest()
-        (self.state_dir / "documents").mkdir(exist_ok=True)
-        (self.state_dir / "documents" / f"{sha256}.json").write_bytes(text)
-        with State.open(str(self.state_dir)) as state:
-            record = state.stack(STACK)
-            serial = record.serial if record else 0
-            self.plan = {
-                "stack": STACK,
-                "serial": serial + 1,
-                "hash": f"hash-{serial + 1}",
-                "servers": {
-                    f"{name}.Server": {
-                        "name": name,
-                        "node": f"node-{name}",
-                        "networks": {"ctlplane": [self.addresses[name]]},
-                        "metadata": f"sha256:{sha256}",
-                        "documents": [["again", f"sha256:{sha256}"]],
-                        "action": "keep" if serial else "create",
-                    }
-                    for name in self.names
-                },
-            }
-            state.register({f"node-{name}": {} for name in self.names})
-            state.store_plan(self.plan, serial, [])
-            if not serial:
-                for name in self.names:
-                    state.set_stage(STACK, name, "booted", plan=self.plan["hash"])
-
-    def start(self) -> None:
-        Path("/run/sshd").mkdir(exist_ok=True)
-        config = self.folder / "sshd_config"
-        listen = "".join(f"ListenAddress {address}:{self.port}\n" for address in self.addresses.values())
-        config.write_text(
-            f"{listen}HostKey {self.folder}/host_key\nAuthorizedKeysFile {self.state_dir}/secrets/{STACK}/ssh_key.pub\n"
-            "StrictModes no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nUsePAM no\n"
-            f"PidFile {self.folder}/sshd.pid\nMaxStartups 200\n"
-        )
-        self.sshd = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=subprocess.DEVNULL)
-
-    def stop(self) -> None:
-        if self.sshd:
-            self.sshd.terminate()
-            self.sshd.wait()
-
-    def fill(self, document: Any) -> Any:
-        return json.loads(
-            json.dumps(document).replace("%{secret:Mysql#1}", SECRET).replace("%{secret:Mysql#2}", "other-1")
-        )
-
-    def access(self, **changes: Any) -> Access:
-        options = {"port": self.port, "agent": str(self.folder / "node-agent"), "connect_seconds": 20.0, **changes}
-        return Access.of_stack(str(self.state_dir), STACK, **options)
-
-    def targets(self, *only: str) -> list[Target]:
-        with State.open(str(self.state_dir), read_only=True) as state:
-            return targets(str(self.state_dir), self.plan, state.servers(STACK), only)
-
-    def deliver(self, *only: str, alive: Any = lambda: None, access: Access | None = None, **options: Any) -> Any:
-        settings = deliver.Settings(access=access or self.access(), fill=self.fill, health_seconds=0.1, **options)
-        with State.open(str(self.state_dir)) as state:
-            recorder = StateRecorder(state, STACK, str(self.plan["hash"]), "run-1")
-            outcomes = deliver.deliver(self.targets(*only), settings, recorder, alive)
-        return {outcome.target.server: outcome for outcome in outcomes}
-
-    def record(self, name: str) -> Any:
-        with State.open(str(self.state_dir), read_only=True) as state:
-            return state.servers(STACK)[name]
-
-    def calls(self, name: str) -> list[str]:
-        path = self.node(name) / "calls"
-        lines = path.read_text().split() if path.exists() else []
-        path.write_text("")
-        return lines
-
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.state_dir / "events.jsonl").read_text().splitlines()]
+from push_cloud import SECRET, STACK, Cloud, wait_for
 
 
 @pytest.fixture
@@ -192,7 +44,7 @@ def test_from_booted_to_healthy_and_only_what_differs_is_touched_again(cloud: Cl
 
     second = cloud.deliver()
     assert not any(outcome.pushed or outcome.changed or outcome.error for outcome in second.values())
-    assert [cloud.calls(name) for name in cloud.names] == [["status"]] * 3
+    assert [cloud.calls(name) for name in cloud.names] == [["push"]] * 3
 
     (cloud.node("server-1") / "root/etc/app.conf").write_text("by hand\n")
     (cloud.node("server-2") / "state/sick").write_text("")
@@ -340,14 +192,6 @@ def test_a_server_that_does_not_know_the_key(cloud: Cloud) -> None:
     (cloud.state_dir / "secrets" / STACK / "ssh_key.pub").write_text("")
     error = cloud.deliver("server-0", access=cloud.access(connect_seconds=600.0))["server-0"].error
     assert "does not accept the stack's SSH key" in error.message
-
-
-def wait_for(cloud: Cloud) -> None:
-    for _number in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.1.1", cloud.port)) == 0:
-                return
-        time.sleep(0.05)
 
 
 def test_an_image_without_an_agent(cloud: Cloud) -> None:
