@@ -45,6 +45,7 @@ lint: packages venv  ## every linter and the sanity tests
 	$(BIN)/yamllint .
 	$(BIN)/python tests/lint/architecture.py
 	$(BIN)/mypy -p ansible_collections.tripleo.cloud.plugins -p tripleo_cloud
+	$(BIN)/vermin -q -t=3.9- --no-tips --eval-annotations plugins/module_utils/_node/*.py agent/*.py
 	shellcheck $$(grep -rlE '^#!/bin/bash -eu|^#!/usr/bin/env bash|^#!/bin/sh' elements tests .ci --include='*')
 	$(BIN)/ansible-lint --offline --profile production
 	$(BIN)/antsibull-changelog lint

@@ -33,7 +33,7 @@ def pair() -> Iterator[Pair]:
         (programs / name).unlink(missing_ok=True)
         (programs / name).symlink_to("node-agent.pyz")
     original = Machine("original", side_by_side.ORIGINALS / "python", side_by_side.ORIGINALS)
-    ours = Machine("ours", Path(sys.executable), programs)
+    ours = Machine("ours", Path(os.environ.get("TEST_AGENT_PYTHON") or sys.executable), programs)
     yield Pair(original, ours, COUNTS)
     original.close()
     ours.close()

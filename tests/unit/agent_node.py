@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
-SYSTEM_PYTHON = "/usr/bin/python3"
+SYSTEM_PYTHON = os.environ.get("TEST_AGENT_PYTHON") or "/usr/bin/python3"
 
 
 class Node:
@@ -53,10 +54,10 @@ class Node:
         return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
     def start(self, command: str) -> subprocess.Popen[str]:
-        """A process of the agent that goes on; what it prints is lost."""
+        """A process of the agent that goes on."""
         return subprocess.Popen(
             [SYSTEM_PYTHON, "-IS", str(self.zipapp), command],
-            env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd="/",
+            env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/",
         )  # fmt: skip
 
     def status(self) -> dict[str, Any]:

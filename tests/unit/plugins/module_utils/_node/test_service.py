@@ -103,9 +103,30 @@ class Served(Node):
         return self.process
 
     def stop(self) -> None:
+        (self.folder / "hold").unlink(missing_ok=True)
         if self.process and self.process.poll() is None:
             self.process.terminate()
-            assert self.process.wait(20) == 0
+            assert self.process.wait(60) == 0
+
+    def start_push(self) -> subprocess.Popen[str]:
+        process = self.start("push")
+        assert process.stdin
+        process.stdin.write(json.dumps({"documents": [["all", DOCUMENT]], "digest": "d1"}))
+        process.stdin.close()
+        return process
+
+    def hold(self, then: str = "") -> None:
+        """Have the script 10-a wait until ``let_go``."""
+        self.write("hold", "")
+        wait = f"while [ -e {self.folder}/hold ]; do sleep 0.05; done"
+        self.write("phases/configure.d/10-a", f"#!/bin/sh\n{wait}\n{then}\n", 0o755)
+
+    def let_go(self) -> None:
+        (self.folder / "hold").unlink()
+
+    def detail(self) -> str:
+        path = self.folder / "state/progress.json"
+        return str(json.loads(path.read_text())["detail"]) if path.exists() else ""
 
     def app(self) -> str:
         path = self.folder / APP
@@ -123,7 +144,7 @@ def node(tmp_path: Path, zipapp: Path) -> Iterator[Served]:
     node.stop()
 
 
-def wait_for(reached: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_for(reached: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline
@@ -135,15 +156,16 @@ def wake_ups(process: subprocess.Popen[str]) -> list[str]:
     return [line for line in lines if "ctxt_switches" in line]
 
 
-def idle(process: subprocess.Popen[str]) -> bool:
-    """No process of its own is at work."""
-    return not Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+def settled(process: subprocess.Popen[str]) -> bool:
+    """No process of its own is at work, and it did not wake for a while."""
+    before = wake_ups(process)
+    time.sleep(1)
+    return wake_ups(process) == before and not Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
 
 
 def test_without_polling_it_sleeps_without_waking_once(node: Served) -> None:
     process = node.serve()
-    wait_for(lambda: idle(process))
-    time.sleep(0.3)
+    wait_for(lambda: settled(process))
     before = wake_ups(process)
     time.sleep(2)
     assert wake_ups(process) == before
@@ -216,7 +238,7 @@ def test_documents_that_could_not_be_applied_are_tried_again(node: Served, web: 
 def test_a_settings_file_that_cannot_be_read_turns_polling_off(node: Served, web: Web) -> None:
     node.meta(tripleo_polling_interval="soon", tripleo_metadata_url=f"{web.url}/d")
     process = node.serve()
-    wait_for(lambda: idle(process))
+    wait_for(lambda: settled(process))
     assert web.asked == []
     node.meta(tripleo_polling_interval="3600", tripleo_metadata_url=f"{web.url}/d")
     process.send_signal(signal.SIGHUP)
@@ -249,41 +271,43 @@ def test_a_start_leaves_alone_what_failed_by_itself_and_documents_that_are_not_w
 
 
 def test_sigterm_ends_a_run_after_its_script_and_the_next_one_goes_on(node: Served) -> None:
-    node.write("phases/configure.d/10-a", '#!/bin/sh\nsleep 1\necho >>"$NODE_AGENT_STATE/a"\n', 0o755)
+    node.hold('echo >>"$NODE_AGENT_STATE/a"')
     node.write("phases/configure.d/15-b", '#!/bin/sh\necho >>"$NODE_AGENT_STATE/b"\n', 0o755)
-    process = node.start("push")
-    assert process.stdin
-    process.stdin.write(json.dumps({"documents": [["all", DOCUMENT]], "digest": "d1"}))
-    process.stdin.close()
-    wait_for(lambda: node.place()[2] == "configure.d/10-a")
+    process = node.start_push()
+    wait_for(lambda: node.detail() == "configure.d/10-a")
     process.terminate()
-    assert process.wait(10) == 143
+    assert process.poll() is None
+    node.let_go()
+    assert process.wait(20) == 143
     assert [(node.folder / "state" / name).exists() for name in "ab"] == [True, False]
     assert node.status()["progress"]["cause"] == progress.CUT_OFF
     assert (node.run("resume").returncode, node.status()["healthy"]) == (0, True)
 
 
 def test_sigterm_ends_a_run_that_waits_at_once(node: Served) -> None:
-    node.write("phases/configure.d/10-a", "#!/bin/sh\nsleep 3\n", 0o755)
-    first, second = node.start("push"), node.start("push")
-    for process in (first, second):
-        assert process.stdin
-        process.stdin.write(json.dumps({"documents": [["all", DOCUMENT]], "digest": "d1"}))
-        process.stdin.close()
-        wait_for(lambda: node.place()[2] == "configure.d/10-a")
-        time.sleep(0.3)
+    node.hold()
+    first = node.start_push()
+    wait_for(lambda: node.detail() == "configure.d/10-a")
+    second = node.start_push()
+    assert second.stdout
+    assert json.loads(second.stdout.readline()) == {"step": "lock", "status": "waiting"}
     second.terminate()
-    assert second.wait(1) == 143 and first.poll() is None
+    assert second.wait(20) == 143 and first.poll() is None
+    node.let_go()
     assert first.wait(20) == 0
 
 
 def test_the_service_ends_after_the_run_that_it_started(node: Served, web: Web) -> None:
     node.meta(tripleo_polling_interval="3600", tripleo_metadata_url=f"{web.url}/d")
-    node.write("phases/configure.d/10-a", "#!/bin/sh\nsleep 1\n", 0o755)
+    node.hold()
     process = node.serve()
     process.send_signal(signal.SIGHUP)
-    wait_for(lambda: node.place()[2] == "configure.d/10-a")
-    node.stop()
+    wait_for(lambda: node.detail() == "configure.d/10-a")
+    process.terminate()
+    time.sleep(0.3)
+    assert process.poll() is None
+    node.let_go()
+    assert process.wait(20) == 0
     assert node.status()["progress"]["running"] is False
     assert node.status()["progress"]["cause"] == progress.CUT_OFF
 
@@ -294,7 +318,7 @@ def test_places_are_reported_with_the_token_and_without_causes(node: Served, web
     assert node.place()[:2] == ("booted", "network")
     node.write("state/reported", "instance\n")
     process = node.serve()
-    wait_for(lambda: idle(process))
+    wait_for(lambda: settled(process))
     assert web.reports == []
     node.push(DOCUMENT)
     wait_for(lambda: web.reports and web.reports[-1]["failed"])
@@ -311,7 +335,7 @@ def test_reports_that_nobody_takes_end_after_a_few_tries_and_harm_nothing(node: 
     node.meta(tripleo_report_url=f"{web.url}/r/")
     web.broken = True
     process = node.serve()
-    wait_for(lambda: idle(process))
+    wait_for(lambda: settled(process))
     assert node.push(DOCUMENT)[0] == 0
     wait_for(lambda: len(web.asked) >= 2)
     assert set(web.asked) == {("PUT", 503)}
