@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         else:
             rendered = apply.render(files, options.fallback_metadata, options.templates, options.subhash)
             if not options.validate:
-                apply.write(rendered, options.output, _log.info)
+                apply.write(rendered, options.templates, options.output, os.environ, _log.info)
             _log.info("success")
     except (NodeError, UnicodeEncodeError) as error:
         _log.error("%s", error)

@@ -17,7 +17,35 @@ description:
     Its mode and owner are kept unless a control file, C(<template>.oac), says otherwise.
   - An executable template gets the merged metadata as JSON on standard input, and what it prints is the file. It is
     executed in check mode too.
+  - What changes is validated before it is swapped in. A check is an executable C(<template>.check) beside the template,
+    or a line of C(checks.yaml) beside the tree, which gives a command for a glob. The guide has a page on it.
+  - All files are swapped in as one, by a journal. What a killed run leaves is undone or finished by the next one.
+  - The last generations of the files are kept and can come back.
 options:
+  state:
+    description:
+      - V(applied) renders the templates and writes what differs.
+      - V(rolled_back) brings the files of the last good generation before the current one back. Nothing changes where
+        the current generation is not the newest any more.
+      - V(drift) changes nothing and returns what differs from the files as they were applied last.
+    type: str
+    choices: [applied, rolled_back, drift]
+    default: applied
+  generation:
+    description: With O(state=rolled_back), the number of the generation that shall come back.
+    type: int
+  generations:
+    description: How many generations are kept.
+    type: int
+    default: 5
+  validate:
+    description: Whether the checks are run.
+    type: bool
+    default: true
+  state_dir:
+    description: Folder on the host for generations and journal. The node agent's by default.
+    type: path
+    default: /var/lib/node-agent
   documents:
     description:
       - Metadata documents, lowest priority first. Dictionaries are merged deeply, anything else is replaced.
@@ -81,11 +109,32 @@ EXAMPLES = r"""
       - /var/lib/os-collect-config/ec2.json
       - /var/lib/os-collect-config/local.json
     strict: true
+
+- name: See what was changed by hand since
+  tripleo.cloud.apply_config:
+    state: drift
+  register: drift
+
+- name: Bring the last good files back
+  tripleo.cloud.apply_config:
+    state: rolled_back
 """
 
 RETURN = r"""
+generation:
+  description: Number of the generation whose files lie on the disk; 0 for none. In check mode, that of before.
+  returned: success
+  type: int
+  sample: 3
+missing_keys:
+  description: Variables of templates that have no value.
+  returned: with O(state=applied)
+  type: list
+  elements: dict
+  sample: [{template: /usr/libexec/os-apply-config/templates/etc/app.conf, key: app.port}]
 changed_files:
-  description: What changed, or would change in check mode.
+  description:
+    - What changed, or would change in check mode. With O(state=drift), what would make the files again what they were.
   returned: success
   type: list
   elements: dict
@@ -99,52 +148,81 @@ changed_files:
   sample: [{path: /root/.my.cnf, change: create}]
 total:
   description: Number of templates.
-  returned: success
+  returned: with O(state=applied)
   type: int
   sample: 12
 """
 
+import contextlib
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.tripleo.cloud.plugins.module_utils._node import files, metadata, mustache, tree
+from ansible_collections.tripleo.cloud.plugins.module_utils._node import files, metadata, mustache
 from ansible_collections.tripleo.cloud.plugins.module_utils._node.errors import NodeError
+from ansible_collections.tripleo.cloud.plugins.module_utils._node.managed import Managed
 from ansible_collections.tripleo.cloud.plugins.module_utils._node.mask import secrets_of
 
 
 def apply_config(module: AnsibleModule) -> dict[str, Any]:
-    """Render and, outside check mode, write."""
+    """Carry the state out; the module's result."""
     given = module.params
+    managed = Managed(given["templates"], given["output"], given["state_dir"], given["generations"])
     for number, document in enumerate(given["documents"], 1):
         metadata.check_depth(document, f"document {number}")
     merged = metadata.merge([*metadata.read_files(given["files"]), *given["documents"]])
     secrets = secrets_of(merged)
     # Ansible would mask every value of the documents, harmless words too; the secrets among them are enough.
     module.no_log_values = set(secrets)
-    rendered = tree.render_tree(given["templates"], metadata.subhash(merged, given["subhash"]), given["strict"])
-    changes = files.compare(rendered, given["output"])
-    if not module.check_mode:
-        files.write(changes)
-    result: dict[str, Any] = {
-        "changed": bool(changes),
-        "changed_files": [{"path": change.path, "change": change.kind} for change in changes],
-        "total": len(rendered),
-    }
+    with contextlib.nullcontext() if module.check_mode or given["state"] == "drift" else managed.generations.held():
+        result = _STATES[given["state"]](module, managed, metadata.subhash(merged, given["subhash"]))
+        current = managed.generations.current()
+    changes: list[files.Change] = result.pop("changes")
     if module._diff:
         result["diff"] = files.diff(changes, secrets)
-    return result
+    return {
+        "changed": bool(changes) and given["state"] != "drift",
+        "changed_files": [{"path": change.path, "change": change.kind} for change in changes],
+        "generation": current.number if current else 0,
+        **result,
+    }
+
+
+def _applied(module: AnsibleModule, managed: Managed, context: dict[str, Any]) -> dict[str, Any]:
+    survey = managed.survey(context, module.params["strict"])
+    if module.params["validate"]:
+        managed.check(survey, os.environ)
+    if not module.check_mode:
+        managed.generations.mark_good(managed.swap(survey))
+    return {"changes": survey.changes, "missing_keys": survey.missing, "total": len(survey.rendered)}
+
+
+def _rolled_back(module: AnsibleModule, managed: Managed, context: dict[str, Any]) -> dict[str, Any]:
+    return {"changes": managed.roll_back(module.params["generation"], module.check_mode)}
+
+
+def _drift(module: AnsibleModule, managed: Managed, context: dict[str, Any]) -> dict[str, Any]:
+    return {"changes": managed.generations.drift()}
+
+
+_STATES = {"applied": _applied, "rolled_back": _rolled_back, "drift": _drift}
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
+            "state": {"type": "str", "choices": list(_STATES), "default": "applied"},
             "documents": {"type": "list", "elements": "dict", "default": [], "no_log": True},
             "files": {"type": "list", "elements": "path", "default": []},
             "subhash": {"type": "str"},
             "templates": {"type": "path", "default": "/usr/libexec/os-apply-config/templates"},
             "output": {"type": "path", "default": "/"},
             "strict": {"type": "bool", "default": False},
+            "validate": {"type": "bool", "default": True},
+            "generation": {"type": "int"},
+            "generations": {"type": "int", "default": 5},
+            "state_dir": {"type": "path", "default": "/var/lib/node-agent"},
         },
         supports_check_mode=True,
     )

@@ -124,6 +124,15 @@ def _special(machine: Machine, web: Web) -> None:
     assert result.status == (1 if ours_alone(machine) else -1)
 
 
+@scenario("apply-checks")
+def _checks(machine: Machine, web: Web) -> None:
+    prepare(machine)
+    machine.write("/mnt/t/f.check", '#!/bin/sh\n[ -z "$1" ] && echo none\n', 0o755)
+    assert apply(machine).status == (1 if ours_alone(machine) else 0)
+    names = sorted(machine.snapshot("/mnt/o"))
+    assert names == ([] if ours_alone(machine) else ["/mnt/o/f", "/mnt/o/f.check"])
+
+
 @scenario("apply-error-texts")
 def _error_texts(machine: Machine, web: Web) -> None:
     executables = (("x", "#!/no/such\n", 0o755), ("y", "#!/bin/sh\nprintf '\\377'\n", 0o755))

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
-from . import files, metadata, store, tree, values
+from . import checks, files, metadata, store, tree, values
 from .errors import NodeError
 
 FALLBACK = (
@@ -75,9 +75,17 @@ def render(
     return tree.render_tree(templates, metadata.subhash(_merged(paths, fallback), subhash))
 
 
-def write(rendered: Sequence[tree.Rendered], output: str, tell: Callable[[str], None]) -> None:
-    """Write what differs below output, and tell what is done to each file before it is."""
+def write(
+    rendered: Sequence[tree.Rendered],
+    templates: str,
+    output: str,
+    environment: Mapping[str, str],
+    tell: Callable[[str], None],
+) -> None:
+    """Check what differs below output, write it, and tell what is done to each file before it is."""
     changes = {change.path: change for change in files.compare(rendered, output)}
+    wanted = checks.wanted_checks(templates, output, rendered, list(changes.values()))
+    checks.run_checks(wanted, list(changes.values()), output, environment)
     for item in rendered:
         path = os.path.join(output, item.path)
         change = changes.get(path)

@@ -13,9 +13,24 @@ def replace(path: str, content: bytes, mode: int = 0o600, uid: int = -1, gid: in
 
     uid and gid of -1 are the caller's. Raises OSError; then path is untouched and nothing lies beside it.
     """
-    folder = os.path.dirname(path) or "."
-    os.makedirs(folder, exist_ok=True)
-    staged = os.path.join(folder, f".{os.path.basename(path)[:200]}.{os.getpid()}.new")
+    staged = staged_path(path)
+    make_folder(os.path.dirname(path) or ".")
+    stage(staged, content, mode, uid, gid)
+    try:
+        os.rename(staged, path)
+    except BaseException:
+        os.unlink(staged)
+        raise
+    sync_folder(os.path.dirname(path) or ".")
+
+
+def staged_path(path: str) -> str:
+    """Where the new content of path lies before it is renamed over it: in the same folder."""
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)[:200]}.{os.getpid()}.new")
+
+
+def stage(staged: str, content: bytes, mode: int, uid: int = -1, gid: int = -1) -> None:
+    """Write a file and flush it to the disk. Raises OSError; then it is not there."""
     descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -24,11 +39,23 @@ def replace(path: str, content: bytes, mode: int = 0o600, uid: int = -1, gid: in
             os.fchown(stream.fileno(), uid, gid)
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
-        os.rename(staged, path)
     except BaseException:
         os.unlink(staged)
         raise
-    sync_folder(folder)
+
+
+def make_folder(folder: str, mode: int = 0o777) -> None:
+    """Make a folder and its missing parents, durably."""
+    if os.path.isdir(folder):
+        return
+    parent = os.path.dirname(folder) or "."
+    make_folder(parent)
+    try:
+        os.mkdir(folder, mode)
+    except FileExistsError:
+        if not os.path.isdir(folder):
+            raise
+    sync_folder(parent)
 
 
 def sync_folder(folder: str) -> None:

@@ -41,7 +41,7 @@ class Control:
 
 def parse_control(text: str, source: str) -> Control:
     """Parse a control file. Raises NodeError that names source and key."""
-    values = _mapping(text, source)
+    values = flat_mapping(text, source)
     for key in values:
         if key not in KEYS:
             raise NodeError(f"{source}: unrecognised file control key '{key}'")
@@ -56,7 +56,8 @@ def parse_control(text: str, source: str) -> Control:
     )
 
 
-def _mapping(text: str, source: str) -> dict[str, Any]:
+def flat_mapping(text: str, source: str) -> dict[str, Any]:
+    """Parse the flat mapping that such files are. Raises NodeError that names source and line."""
     lines = [
         (number, line.rstrip())
         for number, line in enumerate(text.splitlines(), 1)

@@ -31,41 +31,68 @@ class Attributes:
 
 @dataclass(frozen=True)
 class Change:
-    """One file that differs. ``before`` is None when there was none, ``after`` is None when it goes."""
+    """One file, as it is and as it shall be. ``before`` and ``old`` are None when there is none; ``after`` and ``new``
+    are None when it goes."""
 
     path: str
-    kind: str  # create, change, attributes, delete
+    kind: str  # create, change, attributes, delete, same
     before: Optional[bytes]
     after: Optional[bytes]
     old: Optional[Attributes]
     new: Optional[Attributes]
 
 
+def survey(rendered: Sequence[Rendered], output: str = "/") -> list[Change]:
+    """Every file below the output root, in the order of the templates. Raises NodeError when one cannot be written."""
+    return [_survey_one(item, os.path.join(output, item.path)) for item in rendered]
+
+
 def compare(rendered: Sequence[Rendered], output: str = "/") -> list[Change]:
     """What has to change below the output root, in the order of the templates. Raises NodeError when one cannot be."""
-    changes = []
-    for item in rendered:
-        change = _compare_one(item, os.path.join(output, item.path))
-        if change:
-            changes.append(change)
-    return changes
+    return differing(survey(rendered, output))
 
 
-def _compare_one(item: Rendered, path: str) -> Optional[Change]:
+def differing(changes: Sequence[Change]) -> list[Change]:
+    """Those that are not the same."""
+    return [change for change in changes if change.kind != "same"]
+
+
+def to_state(path: str, body: Optional[bytes], new: Optional[Attributes]) -> Change:
+    """What makes a file this one, or, with None, absent. Raises NodeError when that cannot be."""
+    before, old, is_file = _present(path)
+    return _change(path, before, old, is_file, body, new)
+
+
+def _survey_one(item: Rendered, path: str) -> Change:
     before, old, is_file = _present(path)
     if not item.body and not item.control.allow_empty:
-        return Change(path, "delete", before, None, old, None) if old else None
+        return _change(path, before, old, is_file, None, None)
     new = Attributes(
         # A change of owner takes set-uid and set-gid away; the original changes it always.
         mode=item.control.mode or (old.mode & 0o1777 if old else NEW_FILE_MODE),
         uid=_given(item.control.uid, old.uid if old else os.geteuid()),
         gid=_given(item.control.gid, old.gid if old else os.getegid()),
     )
-    if old is None:
-        return Change(path, "create", None, item.body, None, new)
-    if before != item.body or not is_file:
-        return Change(path, "change", before, item.body, old, new)
-    return None if old == new else Change(path, "attributes", before, item.body, old, new)
+    return _change(path, before, old, is_file, item.body, new)
+
+
+def _change(
+    path: str,
+    before: Optional[bytes],
+    old: Optional[Attributes],
+    is_file: bool,
+    after: Optional[bytes],
+    new: Optional[Attributes],
+) -> Change:
+    if new is None:
+        kind = "delete" if old else "same"
+    elif old is None:
+        kind = "create"
+    elif before != after or not is_file:
+        kind = "change"
+    else:
+        kind = "same" if old == new else "attributes"
+    return Change(path, kind, before, after, old, new)
 
 
 def _given(value: Optional[int], default: int) -> int:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Optional
 
 from .errors import NodeError
 
@@ -21,30 +21,22 @@ else:
     HAS_PYSTACHE = True
 
 
-class MissingKey(NodeError):
-    """A strict rendering met a variable without a value; ``key`` names it."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        super().__init__(f"key '{key}' does not exist in the metadata")
-
-
 def to_text(value: Any) -> str:
     """How a value that is no string appears: JSON, and nothing for null."""
     return "" if value is None else json.dumps(value)
 
 
-def render(template: str, context: dict[str, Any], strict: bool = False) -> str:
-    """Render a template.
+def render(template: str, context: dict[str, Any], missing: Optional[list[str]] = None) -> str:
+    """Render a template. Raises NodeError for a template that cannot be parsed.
 
-    A variable without a value is empty, or raises MissingKey when strict; a section on a missing key is skipped in
-    both: that is how a template asks. Raises NodeError for a template that cannot be parsed.
+    A variable without a value is empty, and its name is added to missing; a section on a missing key is skipped: that
+    is how a template asks.
     """
     if not HAS_PYSTACHE:
         raise NodeError("the Python library pystache is needed to render templates")
     try:
         parsed = parse(template)
-        text: str = parsed.render(_Engine(strict), ContextStack.create(context))
+        text: str = parsed.render(_Engine([] if missing is None else missing), ContextStack.create(context))
         return text
     except NodeError:
         raise
@@ -70,17 +62,17 @@ def _no_partial(name: str) -> str:
 
 
 class _Engine(RenderEngine):  # type: ignore[misc]
-    def __init__(self, strict: bool) -> None:
+    def __init__(self, missing: list[str]) -> None:
         super().__init__(
             literal=_same, escape=_same, resolve_context=_resolve, resolve_partial=_no_partial, to_str=to_text
         )
-        self.strict = strict
+        self.missing = missing
 
     def fetch_string(self, context: Any, name: str) -> str:
         try:
             value = context.get(name)
         except KeyNotFoundError:
-            if self.strict:
-                raise MissingKey(name) from None
+            if name not in self.missing:
+                self.missing.append(name)
             return ""
         return value if isinstance(value, str) else to_text(value)

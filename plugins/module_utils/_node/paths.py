@@ -30,6 +30,11 @@ class Paths:
         return os.path.join(self.cache, "os_config_files.json")
 
     @property
+    def good_files(self) -> str:
+        """The list of the copies of the documents that went through last, in order."""
+        return os.path.join(self.state, "good_files.json")
+
+    @property
     def changed_files(self) -> str:
         """One path a line: files that changed since the phases last went through."""
         return os.path.join(self.state, "changed")

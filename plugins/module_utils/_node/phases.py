@@ -166,11 +166,20 @@ def run_phases(
     return None
 
 
-def _run_error_scripts(base: str, environment: Mapping[str, str], log: str, emit: Emit) -> None:
-    folder = os.path.join(base, "error.d")
+def run_phase(
+    phase: str, base: str, environment: Mapping[str, str], log: str, emit: Emit, deadline: Optional[float] = None
+) -> Optional[ScriptFailure]:
+    """Run the scripts of one phase alone, in an environment that is prepared; the failure that ended it, or None."""
+    folder = os.path.join(base, f"{phase}.d")
     for script in list_scripts(folder):
-        if run_script("error", os.path.join(folder, script), environment, log, emit):
-            return
+        failure = run_script(phase, os.path.join(folder, script), environment, log, emit, deadline)
+        if failure:
+            return failure
+    return None
+
+
+def _run_error_scripts(base: str, environment: Mapping[str, str], log: str, emit: Emit) -> None:
+    run_phase("error", base, environment, log, emit)
 
 
 def run_script(

@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
-from . import files, metadata, outputs, phases, store
+from . import metadata, outputs, phases, store, touched
+from .control import flat_mapping
 from .errors import NodeError
+from .files import Change
+from .generations import Generation
+from .managed import Managed
 from .mask import mask, secrets_of
 from .paths import Paths
-from .tree import render_tree
 
 HEALTH_SECONDS = 60.0
 LARGEST_LOG = 4 * 1024 * 1024
@@ -43,11 +46,14 @@ def status(paths: Paths, environment: Mapping[str, str]) -> dict[str, Any]:
     services: dict[str, bool] = {}
     if intact:
         try:
-            drift = [change.path for change in _changes(paths, _context(paths))]
+            drift = [change.path for change in _drift(paths, known)]
         except NodeError as error:
             cause = str(error)
-        if known.healthy:
+    if intact and known.healthy:
+        try:
             services = check_health(paths, environment, lambda step: None, 0.0)
+        except NodeError as error:
+            cause, services = str(error), {"health.d": False}
     return {
         "digest": known.digest if intact else "",
         "documents": list(known.documents),
@@ -56,6 +62,8 @@ def status(paths: Paths, environment: Mapping[str, str]) -> dict[str, Any]:
         "cause": cause,
         "drift": drift,
         "services": services,
+        "generation": known.generation,
+        "rolled_back": known.rolled_back,
         "healthy": intact and known.healthy and not drift and all(services.values()),
     }
 
@@ -117,16 +125,26 @@ class _Run:
     ) -> None:
         self.paths = paths
         self.digest = digest
-        self.emit = emit
         self.limits = limits
         self.deadline = time.monotonic() + limits.run
         self.changed = False
         self.outputs: dict[str, Any] = {}
+        self.migrated: list[str] = []
+        self.managed = _managed(paths)
+        self.generation: Optional[Generation] = None
+        self.before: touched.Services = {}
         self.environment = {
             **environment,
             "NODE_AGENT_CHANGED": paths.changed_files,
         }
-        self.state = store.State(digest=digest)
+        known = store.load_state(paths)
+        self.state = store.State(digest=digest, generation=known.generation, rolled_back=known.rolled_back)
+        self._emit = emit
+
+    def emit(self, step: Mapping[str, Any]) -> None:
+        if step.get("step") == "migration" and step.get("status") == "done":
+            self.migrated.append(f"migration.d/{step['script']}")
+        self._emit(step)
 
     def result(self, documents: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         """Carry the run out."""
@@ -139,50 +157,122 @@ class _Run:
             self.save(step="phases", content=store.content_digest(self.paths))
             self.emit({"step": step, "status": "done", "changed": self.changed})
             step = "phases"
+            self.before = touched.services(self.environment)
             failure = phases.run_phases(
                 self.paths.phases, self.environment, self.paths.log, self.emit, self.apply, self.deadline
             )
-        except NodeError as error:
-            return self.failed(step, str(error), {})
-        if failure:
-            step = f"{failure.phase}.d/{failure.script}"
-            return self.failed(step, f"{step} ended with status {failure.status}: {failure.output.strip()}", {})
-        store.save_pending(self.paths, [])
-        store.commit_documents(self.paths)
-        self.save(stage="configured", step="health")
-        self.emit({"step": "configured", "status": "done"})
-        try:
+            if failure:
+                step = f"{failure.phase}.d/{failure.script}"
+                return self.go_back(step, f"{step} ended with status {failure.status}: {failure.output.strip()}", {})
+            store.save_pending(self.paths, [])
+            step = "health"
+            self.save(stage="configured", step=step)
+            self.emit({"step": "configured", "status": "done"})
             self.outputs = outputs_now(self.paths, self.environment)
+            cause = outputs.failures(self.outputs)
+            if cause:
+                return self.go_back("outputs", cause, {})
+            services, cause = self.health()
+            if cause:
+                return self.go_back(step, cause, services)
         except NodeError as error:
-            return self.failed("outputs", str(error), {})
-        cause = outputs.failures(self.outputs)
-        if cause:
-            return self.failed("outputs", cause, {})
-        services = check_health(self.paths, self.environment, self.emit, self.limits.health)
-        if not all(services.values()):
-            names = ", ".join(name for name, healthy in services.items() if not healthy)
-            return self.failed("health", f"health checks fail: {names}", services)
+            return self.go_back(step, str(error), {})
+        store.commit_documents(self.paths)
+        if self.generation:
+            self.managed.generations.mark_good(self.generation)
         self.save(stage="healthy", step="", healthy=True)
         self.emit({"step": "healthy", "status": "done"})
-        return {**_result(self.digest, self.changed, True, services), "outputs": self.outputs}
+        return self.told(True, services)
 
     def apply(self) -> None:
-        """Render the templates and swap in what differs."""
+        """Render the templates, check what differs and swap it in."""
         self.emit({"step": "render", "status": "started"})
-        changes = _changes(self.paths, _context(self.paths))
-        changed = [change.path for change in changes]
-        # Before the swap: a run that is killed after it must not forget what its services have to be told.
-        store.save_pending(self.paths, list(dict.fromkeys([*store.pending_changes(self.paths), *changed])))
-        files.write(changes)
-        self.changed |= bool(changes)
-        self.emit({"step": "render", "status": "done", "files": changed})
+        with self.managed.generations.held():
+            survey = self.managed.survey(_context(self.paths))
+            changed = [change.path for change in survey.changes]
+            number = self.managed.check(survey, self.environment)
+            if number:
+                self.emit({"step": "checks", "status": "done", "number": number})
+            # Before the swap: a run that is killed after it must not forget what its services have to be told.
+            store.save_pending(self.paths, list(dict.fromkeys([*store.pending_changes(self.paths), *changed])))
+            self.generation = self.managed.swap(survey)
+        self.changed |= bool(changed)
+        self.save(generation=self.generation.number, rolled_back=False)
+        self.emit({"step": "render", "status": "done", "files": changed, "missing": survey.missing})
+
+    def health(self) -> tuple[dict[str, bool], str]:
+        """The health checks, and what is wrong; empty when nothing is."""
+        services = check_health(self.paths, self.environment, self.emit, self.limits.health)
+        sick = [name for name, healthy in services.items() if not healthy]
+        failed = touched.failed_since(self.before, touched.services(self.environment))
+        causes = [f"health checks fail: {', '.join(sick)}"] if sick else []
+        causes += [f"services that this run touched failed: {', '.join(failed)}"] if failed else []
+        return services, "; ".join(causes)
+
+    def go_back(self, step: str, cause: str, services: Mapping[str, bool]) -> dict[str, Any]:
+        """Bring the files of the last good generation back, when this run has swapped in others."""
+        current = self.generation
+        if current is None or current.good:
+            return self.failed(step, cause, services)
+        target = self.managed.generations.good_before(current.number)
+        if target is None:
+            return self.failed(step, f"{cause}; no earlier generation was good, so its files stay", services)
+        self.emit({"step": "rollback", "status": "started", "generation": target.number})
+        try:
+            with self.managed.generations.held():
+                changes = self.managed.generations.way_back(current, target)
+                paths = [change.path for change in changes]
+                store.save_pending(self.paths, list(dict.fromkeys([*store.pending_changes(self.paths), *paths])))
+                self.managed.generations.go_back(changes, target)
+            self.save(generation=target.number, rolled_back=True)
+            failure = self.reconfigure()
+        except NodeError as error:
+            return self.failed(
+                step, f"{cause}; generation {target.number} could not be brought back: {error}", services
+            )
+        self.emit({"step": "rollback", "status": "failed" if failure else "done", "files": paths})
+        cause = f"{cause}; the files of generation {target.number} are back"
+        if failure:
+            cause += f", but {failure}"
+        if self.migrated:
+            cause += f"; what cannot go back: {', '.join(self.migrated)}"
+        return self.failed(step, cause, services)
+
+    def reconfigure(self) -> str:
+        """Tell the services of the files that came back, with the documents of then; what still is wrong."""
+        environment = {
+            **self.environment,
+            "OS_CONFIG_FILES": ":".join(store.last_good_files(self.paths)),
+            "NODE_AGENT_ROLLED_BACK": str(self.state.generation),
+        }
+        environment = phases.phase_environment(self.paths.phases, environment)
+        deadline = time.monotonic() + self.limits.run
+        before = touched.services(self.environment)
+        failure = phases.run_phase(
+            "post-configure", self.paths.phases, environment, self.paths.log, self.emit, deadline
+        )
+        if failure:
+            return f"post-configure.d/{failure.script} ended with status {failure.status}"
+        store.save_pending(self.paths, [])
+        self.before = before
+        _services, cause = self.health()
+        return cause
 
     def failed(self, step: str, cause: str, services: Mapping[str, bool]) -> dict[str, Any]:
         """The result of a run that did not get to its end."""
         secrets = secrets_of(_context_or_none(self.paths))
         cause = mask(cause, secrets)
         self.save(step=step, cause=cause)
-        return {**_result(self.digest, self.changed, False, services, step, cause), "outputs": self.outputs}
+        return self.told(False, services, step, cause)
+
+    def told(self, healthy: bool, services: Mapping[str, bool], step: str = "", cause: str = "") -> dict[str, Any]:
+        """The result that ends the stream."""
+        return {
+            **_result(self.digest, self.changed, healthy, services, step, cause),
+            "generation": self.state.generation,
+            "rolled_back": self.state.rolled_back,
+            "outputs": self.outputs,
+        }
 
     def save(self, **values: Any) -> None:
         self.state = replace(self.state, **values)
@@ -200,7 +290,7 @@ def check_health(paths: Paths, environment: Mapping[str, str], emit: phases.Emit
     passed = dict.fromkeys(checks, False)
     while True:
         for name in [name for name in checks if not passed[name]]:
-            limit = time.monotonic() + HEALTH_SECONDS
+            limit = time.monotonic() + _health_seconds(os.path.join(folder, name))
             code, output = phases.run_logged([os.path.join(folder, name)], prepared, paths.log, limit)
             passed[name] = code == 0
             if passed[name]:
@@ -220,6 +310,20 @@ def outputs_now(paths: Paths, environment: Mapping[str, str]) -> dict[str, Any]:
     return outputs.collect(context, phases.phase_environment(paths.phases, environment))
 
 
+def _health_seconds(check: str) -> float:
+    """The time limit of a check: ``timeout`` of ``<check>.yaml`` beside it."""
+    try:
+        with open(f"{check}.yaml", encoding="utf-8") as stream:
+            seconds = flat_mapping(stream.read(), f"{check}.yaml").get("timeout", HEALTH_SECONDS)
+    except FileNotFoundError:
+        return HEALTH_SECONDS
+    except (OSError, UnicodeError) as error:
+        raise NodeError(f"{check}.yaml cannot be read: {error}") from error
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds <= 0:
+        raise NodeError(f"{check}.yaml: timeout '{seconds}' is not a number of seconds")
+    return float(seconds)
+
+
 def _context(paths: Paths) -> dict[str, Any]:
     return metadata.merge(store.read_documents(paths))
 
@@ -231,8 +335,15 @@ def _context_or_none(paths: Paths) -> Optional[dict[str, Any]]:
         return None
 
 
-def _changes(paths: Paths, context: dict[str, Any]) -> list[files.Change]:
-    return files.compare(render_tree(paths.templates, context), paths.root)
+def _managed(paths: Paths) -> Managed:
+    return Managed(paths.templates, paths.root, paths.state)
+
+
+def _drift(paths: Paths, known: store.State) -> list[Change]:
+    managed = _managed(paths)
+    if known.rolled_back:
+        return managed.generations.drift()
+    return managed.survey(_context(paths)).changes
 
 
 def _result(

@@ -22,7 +22,10 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True)
 class State:
-    """What the last run left. ``digest`` is the pushed one, ``content`` that of the files which were stored for it."""
+    """What the last run left. ``digest`` is the pushed one, ``content`` that of the files which were stored for it.
+
+    generation: number of the one whose files lie on the disk, 0 for none. rolled_back: it is not that of the digest.
+    """
 
     digest: str = ""
     content: str = ""
@@ -31,6 +34,8 @@ class State:
     healthy: bool = False
     step: str = ""
     cause: str = ""
+    generation: int = 0
+    rolled_back: bool = False
 
 
 def check_names(documents: Sequence[tuple[str, Any]]) -> None:
@@ -68,7 +73,7 @@ def store_documents(paths: Paths, documents: Sequence[tuple[str, Any]]) -> bool:
         # Other files that somebody listed are not the agent's.
         if path not in listed and os.path.dirname(path) == paths.cache:
             changed = True
-            for suffix in ("", ".orig", ".last"):
+            for suffix in ("", ".orig"):
                 if os.path.exists(path + suffix):
                     os.unlink(path + suffix)
     return write_file(paths.config_files, json.dumps(listed).encode()) or changed
@@ -76,9 +81,14 @@ def store_documents(paths: Paths, documents: Sequence[tuple[str, Any]]) -> bool:
 
 def commit_documents(paths: Paths) -> None:
     """Remember the stored documents as successfully processed."""
-    for path in stored_files(paths):
-        with open(path, "rb") as stream:
-            write_file(path + ".last", stream.read())
+    good = [f"{path}.last" for path in stored_files(paths)]
+    for path in good:
+        with open(path[: -len(".last")], "rb") as stream:
+            write_file(path, stream.read())
+    for path in last_good_files(paths):
+        if path not in good and os.path.exists(path):
+            os.unlink(path)
+    write_file(paths.good_files, json.dumps(good).encode())
 
 
 def stored_files(paths: Paths) -> list[str]:
@@ -95,6 +105,11 @@ def read_documents(paths: Paths) -> list[Any]:
             raise NodeError(f"{path} is listed in {paths.config_files} and is not there")
         documents += found
     return documents
+
+
+def last_good_files(paths: Paths) -> list[str]:
+    """Copies of the documents that went through last, in order."""
+    return load_list(paths.good_files)
 
 
 def load_list(path: str) -> list[str]:

@@ -14,19 +14,24 @@ from typing import Any
 from .control import Control, parse_control
 from .errors import NodeError
 from .metadata import MAX_BYTES
-from .mustache import MissingKey, render
+from .mustache import render
 
 CONTROL_SUFFIX = ".oac"
+CHECK_SUFFIX = ".check"
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """One file as it should be. ``path`` is relative to the output root, ``template`` is the file it came from."""
+    """One file as it should be. ``path`` is relative to the output root, ``template`` is the file it came from.
+
+    missing: variables of the template without a value.
+    """
 
     path: str
     template: str
     body: bytes
     control: Control
+    missing: tuple[str, ...] = ()
 
 
 def template_paths(root: str) -> list[str]:
@@ -35,30 +40,53 @@ def template_paths(root: str) -> list[str]:
         return []
     found = []
     for folder, _folders, names in os.walk(root, onerror=_unreadable):
-        found += [os.path.relpath(os.path.join(folder, name), root) for name in names if not _is_control(name)]
+        beside = {name + CHECK_SUFFIX for name in names}
+        found += [
+            os.path.relpath(os.path.join(folder, name), root)
+            for name in names
+            if not name.endswith(CONTROL_SUFFIX) and name not in beside
+        ]
     return sorted(found)
 
 
-def render_tree(root: str, context: dict[str, Any], strict: bool = False) -> list[Rendered]:
-    """Render every template below root. Raises NodeError that names the template; nothing is written."""
-    return [_render_one(root, path, context, strict) for path in template_paths(root)]
+def render_tree(root: str, context: dict[str, Any], strict: bool = False, confined: bool = False) -> list[Rendered]:
+    """Render every template below root. Raises NodeError that names the template; nothing is written.
+
+    strict: variables without a value are an error, which names them all. confined: so is a template, control file or
+    check that is a link to a file outside of root.
+    """
+    inside = os.path.join(os.path.realpath(root), "")
+    rendered = []
+    for path in template_paths(root):
+        template = os.path.join(root, path)
+        for file in [template, template + CONTROL_SUFFIX, template + CHECK_SUFFIX] if confined else []:
+            if os.path.lexists(file) and not os.path.realpath(file).startswith(inside):
+                raise NodeError(f"template {file} leads out of {root}")
+        rendered.append(_render_one(template, path, context))
+    if strict and any(item.missing for item in rendered):
+        raise NodeError(
+            "; ".join(
+                f"key '{key}' from template '{item.template}' does not exist in the metadata"
+                for item in rendered
+                for key in item.missing
+            )
+        )
+    return rendered
 
 
-def _render_one(root: str, path: str, context: dict[str, Any], strict: bool) -> Rendered:
-    template = os.path.join(root, path)
+def _render_one(template: str, path: str, context: dict[str, Any]) -> Rendered:
     control = Control()
+    missing: list[str] = []
     try:
         if not stat.S_ISREG(os.stat(template).st_mode):
             raise NodeError(f"template {template} is not a regular file")
         if os.access(template, os.X_OK):
             body = _run(template, context)
         else:
-            body = render(_text(_read(template)), context, strict).encode("utf-8")
+            body = render(_text(_read(template)), context, missing).encode("utf-8")
         if os.path.isfile(template + CONTROL_SUFFIX):
             text = _read(template + CONTROL_SUFFIX).decode("utf-8")
             control = parse_control(text, template + CONTROL_SUFFIX)
-    except MissingKey as error:
-        raise NodeError(f"key '{error.key}' from template '{template}' does not exist in the metadata") from error
     except UnicodeError as error:
         raise NodeError(f"template {template} could not be rendered: {error}") from error
     except OSError as error:
@@ -67,11 +95,7 @@ def _render_one(root: str, path: str, context: dict[str, Any], strict: bool) -> 
         if template in str(error):
             raise
         raise NodeError(f"template {template} could not be rendered: {error}") from error
-    return Rendered(path, template, body, control)
-
-
-def _is_control(name: str) -> bool:
-    return name.endswith(CONTROL_SUFFIX)
+    return Rendered(path, template, body, control, tuple(missing))
 
 
 def _unreadable(error: OSError) -> None:

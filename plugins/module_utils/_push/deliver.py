@@ -218,7 +218,8 @@ async def _push(outcome: Outcome, settings: Settings, recorder: Recorder) -> Non
             recorder.step(target, stage, hide(name))
         return None
 
-    seconds = 2 * settings.node_seconds + settings.health_seconds + SPARE_SECONDS
+    # The lock, the run, and the way back.
+    seconds = 3 * settings.node_seconds + 2 * settings.health_seconds + SPARE_SECONDS
     opening = _opening(target, entries, settings)
     await call_agent(settings.access, target.server, target.address, "push", opening, talk, seconds)
     if not result:

@@ -45,7 +45,7 @@ def test_a_folder_without_an_agent_is_refused(tmp_path: Path) -> None:
 def test_a_push_from_nothing_to_healthy_and_again(node: Node) -> None:
     assert node.status() == {
         "digest": "", "documents": [], "stage": "booted", "step": "", "cause": "", "drift": [], "services": {},
-        "healthy": False,
+        "generation": 0, "rolled_back": False, "healthy": False,
         "progress": {
             "stage": "booted", "step": "metadata", "detail": "waiting for documents", "cause": "", "running": False,
             "seconds": 0.0,
@@ -63,6 +63,8 @@ def test_a_push_from_nothing_to_healthy_and_again(node: Node) -> None:
         "services": {"app": True},
         "failed": None,
         "outputs": {},
+        "generation": 1,
+        "rolled_back": False,
     }
     assert lines[-1] == {"result": result}
     assert [line.get("script") for line in lines[:-1] if line["status"] == "done"] == [
@@ -122,7 +124,8 @@ def test_a_service_that_does_not_become_healthy(node: Node) -> None:
     code, lines = node.push(DOCUMENT, health=0.1)
     assert code == 1
     assert lines[-2]["output"] == "not yet\n"
-    assert lines[-1]["result"]["failed"] == {"step": "health", "cause": "health checks fail: app"}
+    cause = "health checks fail: app; no earlier generation was good, so its files stay"
+    assert lines[-1]["result"]["failed"] == {"step": "health", "cause": cause}
     assert (node.status()["stage"], node.status()["digest"]) == ("configured", "d1")
 
 
@@ -207,3 +210,67 @@ def test_usage(node: Node) -> None:
     for arguments in ([], ["nonsense"], ["push", "extra"]):
         done = node.run(*arguments)
         assert done.returncode == 2 and done.stderr.startswith("usage: node-agent")
+
+
+def test_the_last_good_files_come_back_with_the_documents_of_then(node: Node) -> None:
+    look = "os-apply-config --key count --type int --key-default none"
+    node.write("phases/post-configure.d/50-a", f'#!/bin/bash -eu\n{look} >> "$NODE_AGENT_STATE/told"\n', 0o755)
+    node.write("phases/migration.d/10-db", "#!/bin/sh\n", 0o755)
+    node.write("phases/health.d/app", f"#!/bin/sh\ngrep -q Heifs {node.folder}/root/etc/app.conf\n", 0o755)
+    node.write("templates/etc/added", "{{added}}")
+    file, told = node.folder / "root/etc/app.conf", node.folder / "state/told"
+    assert node.push(DOCUMENT)[0] == 0
+
+    code, lines = node.push({"mysql": {"root-password": "broken99"}, "added": "x"}, "d2", health=0.1)
+    result = lines[-1]["result"]
+    assert (code, result["healthy"], result["rolled_back"], result["generation"]) == (1, False, True, 1)
+    assert result["failed"] == {
+        "step": "health",
+        "cause": "health checks fail: app; the files of generation 1 are back; what cannot go back: migration.d/10-db",
+    }
+    assert file.read_text() == "password = Heifs23jk3\n" and (node.folder / "root/etc/added").read_text() == ""
+    assert told.read_text() == "7\nnone\n7\n"
+    assert (node.folder / "state/changed").read_text() == ""
+    assert "broken99" not in json.dumps(lines)
+    status = node.status()
+    assert (status["rolled_back"], status["generation"], status["healthy"], status["drift"]) == (True, 1, False, [])
+    file.write_text("by hand\n")
+    assert node.status()["drift"] == [str(file)]
+
+    # A run that does not come to the swap does not forget it, and one that does is a new generation.
+    node.write("templates/etc/bad", "{{#a}}{{/b}}")
+    assert node.push(DOCUMENT, "d3")[0] == 1
+    assert (node.status()["rolled_back"], node.status()["generation"]) == (True, 1)
+    (node.folder / "templates/etc/bad").unlink()
+    result = node.push(DOCUMENT, "d3")[1][-1]["result"]
+    assert (result["healthy"], result["rolled_back"], result["generation"]) == (True, False, 3)
+
+
+def test_a_failing_script_after_the_swap_brings_the_files_back_and_one_before_it_leaves_them(node: Node) -> None:
+    node.write("phases/post-configure.d/50-a", f"#!/bin/sh\ngrep -q Heifs {node.folder}/root/etc/app.conf\n", 0o755)
+    node.push(DOCUMENT)
+    result = node.push({"mysql": {"root-password": "broken99"}}, "d2")[1][-1]["result"]
+    assert result["failed"]["cause"].endswith("; the files of generation 1 are back")
+    node.write("phases/pre-configure.d/50-a", "#!/bin/sh\nexit 1\n", 0o755)
+    result = node.push({"mysql": {"root-password": "broken98"}}, "d3")[1][-1]["result"]
+    assert "are back" not in result["failed"]["cause"] and result["rolled_back"] is True
+    assert (node.folder / "root/etc/app.conf").read_text() == "password = Heifs23jk3\n"
+
+
+def test_files_that_do_not_pass_their_check_are_not_swapped_in(node: Node) -> None:
+    node.push(DOCUMENT)
+    check = node.write("templates/etc/app.conf.check", '#!/bin/sh\ngrep Heifs "$1" || { cat "$1"; exit 4; }\n', 0o755)
+    result = node.push({"mysql": {"root-password": "broken99"}}, "d2")[1][-1]["result"]
+    assert f"etc/app.conf does not pass its check ({check}): status 4: password = " in result["failed"]["cause"]
+    assert "broken99" not in json.dumps(result) and result["rolled_back"] is False
+    assert (node.folder / "root/etc/app.conf").read_text() == "password = Heifs23jk3\n"
+
+
+def test_the_limit_of_a_health_check(node: Node) -> None:
+    node.write("phases/health.d/app", "#!/bin/sh\nsleep 30\n", 0o755)
+    limit = node.write("phases/health.d/app.yaml", "timeout: 1\n")
+    lines = node.push(DOCUMENT, health=0.1)[1]
+    assert lines[-2]["output"].startswith("killed at the time limit")
+    limit.write_text("timeout: soon\n")
+    cause = node.push(DOCUMENT, health=0.1)[1][-1]["result"]["failed"]["cause"]
+    assert "app.yaml: timeout 'soon' is not a number of seconds" in cause

@@ -163,10 +163,30 @@ def test_templates_that_cannot_be_read(tree: Tree) -> None:
         tree.apply({})
 
 
-def test_strict_names_template_and_key(tree: Tree) -> None:
-    tree.template("etc/a", "{{no.such}}")
-    with pytest.raises(NodeError, match=r"key 'no\.such' from template '.*etc/a'"):
+def test_strict_names_every_template_and_key(tree: Tree) -> None:
+    tree.template("etc/a", "{{no.such}}{{other}}")
+    tree.template("etc/b", "{{third}}")
+    with pytest.raises(NodeError) as caught:
         tree.changes({}, strict=True)
+    told = str(caught.value).split("; ")
+    assert [line.split("'")[1] for line in told] == ["no.such", "other", "third"]
+    assert "etc/a" in told[1] and "etc/b" in told[2]
+
+
+def test_a_check_is_no_template_unless_it_stands_alone(tree: Tree) -> None:
+    tree.template("etc/a", "a")
+    tree.template("etc/a.check", "#!/bin/sh\n", mode=0o755)
+    tree.template("etc/alone.check", "b")
+    assert tree.apply({}) == {"etc/a": "create", "etc/alone.check": "create"}
+
+
+def test_a_template_that_leads_out_of_the_tree_is_refused_where_it_is_confined(tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    tree.template("etc/a", "a")
+    (tree.templates / "etc/b").symlink_to(tmp_path / "secret")
+    assert [item.path for item in render_tree(str(tree.templates), {})] == ["etc/a", "etc/b"]
+    with pytest.raises(NodeError, match="etc/b leads out of"):
+        render_tree(str(tree.templates), {}, confined=True)
 
 
 def test_allow_empty(tree: Tree) -> None:
