@@ -104,7 +104,7 @@ def resume(
         if not known.digest or known.cause or store.content_digest(paths) != known.content:
             return None
         context = _context(paths)
-        if known.healthy and not _changes(paths, context):
+        if known.healthy and not _managed(paths).survey(context).changes:
             return None
         documents = list(zip(known.documents, store.read_documents(paths)))
         return _Run(paths, known.digest, environment, _masked(emit, secrets_of(context)), limits).result(documents)
