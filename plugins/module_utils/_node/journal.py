@@ -79,11 +79,14 @@ def _carry_on(journal: str, moves: Sequence[tuple[str, Optional[str]]], generati
 
 
 def _undo(journal: str, moves: Sequence[tuple[str, Optional[str]]]) -> None:
+    left = False
     for _path, staged in moves:
         if staged is not None:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            with contextlib.suppress(OSError):
                 os.unlink(staged)
-    _remove(journal)
+            left |= os.path.lexists(staged)
+    if not left:
+        _remove(journal)
 
 
 def _read(journal: str) -> Optional[dict[str, Any]]:
@@ -100,6 +103,10 @@ def _write(journal: str, content: dict[str, Any]) -> None:
 
 
 def _remove(journal: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    try:
         os.unlink(journal)
         sync_folder(os.path.dirname(journal))
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise NodeError(f"{journal} cannot be removed: {error.strerror}") from error
