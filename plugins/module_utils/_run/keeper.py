@@ -181,9 +181,7 @@ def keep(state_dir: str) -> int:
     """Be the keeper; returns the exit status: 0, or 3 when there is one already."""
     os.umask(0o077)
     lock = _open_lock(state_dir)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _taken(lock):
         return 3
     for name in LOGS:
         with contextlib.suppress(FileNotFoundError):
@@ -206,6 +204,19 @@ def keep(state_dir: str) -> int:
         keeper.close()
         keeper.log("the keeper ends")
     return 0
+
+
+def _taken(lock: int) -> bool:
+    """Take the lock; those who only look whether it is taken hold it for an instant."""
+    deadline = time.monotonic() + 1
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+        time.sleep(0.01)
 
 
 def _open_lock(state_dir: str) -> int:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .._errors import TripleoError
@@ -72,7 +73,10 @@ def start(state_dir: str) -> None:
                     next_step=f"read {state_dir}/run/keeper.log",
                 )
             starts += 1
-            _launch(state_dir)
+            with _launching(state_dir):
+                # Another run may have been faster.
+                if not alive(state_dir):
+                    _launch(state_dir)
         status = read_status(state_dir)
         for name, service in sorted(status.items()):
             if service["error"]:
@@ -133,6 +137,13 @@ def command(state_dir: str, library: str) -> list[str]:
         ]
     unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--propagation", "private"]
     return [*unshare, *python]
+
+
+@contextlib.contextmanager
+def _launching(state_dir: str) -> Iterator[None]:
+    with open(os.path.join(state_dir, "run", "keeper.launch"), "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _launch(state_dir: str) -> None:

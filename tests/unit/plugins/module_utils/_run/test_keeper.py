@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -396,6 +397,16 @@ def test_a_run_that_begins_while_the_keeper_ends_gets_another_keeper(site: Site)
     site.start(run_id="r2")
     assert (site.path / "keeper.pid").read_text() != first
     assert alive(site.dir) and site.request("GET", "/boot.ipxe") == 200
+
+
+def test_runs_that_begin_at_once_start_one_keeper(site: Site) -> None:
+    lease.acquire(site.dir, STACKS[0], PLAN, "a test", "r1", True)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(launch.start, [site.dir] * 4))
+    assert (site.path / "run/keeper.log").read_text().count("the keeper begins") == 1
+    launched = int((site.path / "keeper.pid").read_text())
+    assert site.dir in Path(f"/proc/{launched}/cmdline").read_text()
+    assert read_status(site.dir)["nginx"]["ready"] is True
 
 
 def test_a_damaged_lease_is_logged_and_the_keeper_goes_on(site: Site) -> None:
