@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sys
 
-from _node import first_boot, systemd
+from _node import first_boot, network_change, systemd
+from _node.errors import NodeError
+from _node.paths import from_environment
 
 MOUNT_POINT = "/run/node-agent/config-2"
 
@@ -17,6 +19,8 @@ def main(command: str) -> int:
     """``boot``, ``config-drive`` or ``report``; the exit status."""
     root = os.environ.get("NODE_AGENT_ROOT") or "/"
     try:
+        if command == "boot":
+            _take_back_network()
         drive = _read()
         if drive is None:
             print("node-agent: there is no config drive", file=sys.stderr)
@@ -33,6 +37,15 @@ def main(command: str) -> int:
     if first_boot.report_booted(drive, root):
         print("node-agent: reported booted")
     return 0
+
+
+def _take_back_network() -> None:
+    places = from_environment(os.environ)
+    try:
+        if network_change.take_back_at_boot(places.root, places.state):
+            print("node-agent: network settings that were not proven were taken back", flush=True)
+    except (NodeError, OSError) as error:
+        print(f"node-agent: unproven network settings could not be taken back: {error}", file=sys.stderr)
 
 
 def _read() -> first_boot.ConfigDrive | None:

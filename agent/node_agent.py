@@ -16,6 +16,7 @@ USAGE = """usage: node-agent COMMAND
   service        stay, and start the next two; SIGHUP: read the settings anew and poll now
   resume         repair a run that was cut off, and files that differ
   poll           ask the sources once, and apply what differs
+  network-restore  wait for the run that changes the network, and take back what it did not prove
   boot           config-drive, then tell systemd, then report
   config-drive   become the server that the config drive describes
   report         tell the Deployment cloud that this operating system is up
@@ -46,6 +47,11 @@ def main(argv: list[str]) -> int:
             return {"service": command_service.serve, "resume": command_service.resume, "poll": command_service.once}[
                 command
             ]()
+        if command == "network-restore" and not rest:
+            from _node import host_network, network_run, paths
+
+            network_run.restore(host_network.place_of(paths.from_environment(os.environ)))
+            return 0
         if command in ("boot", "config-drive", "report") and not rest:
             import command_boot
 

@@ -21,7 +21,7 @@ PACKAGES = ["ca-certificates", "dbus", "iproute2", "openssh-server", "python3", 
 # The machine ends with the process that starts it, however that one ends.
 _START = (
     *("setpriv", "--pdeathsig", "KILL", "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit"),
-    *("--console=pipe", "--link-journal=no", "--capability=CAP_NET_ADMIN", "--resolv-conf=copy-host", "--timezone=off"),
+    *("--console=pipe", "--link-journal=no", "--capability=CAP_NET_ADMIN", "--timezone=off"),
 )
 _START_SECONDS, _STOP_SECONDS = 60.0, 20.0
 
@@ -71,7 +71,7 @@ class Machine:
         self.make()
         with (self.folder / "boot.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [*_START, f"--directory={self.root}", f"--machine={self.name}"],
+                [*self.within, *_START, *self.network, f"--directory={self.root}", f"--machine={self.name}"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

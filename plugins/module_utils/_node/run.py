@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
-from . import metadata, outputs, phases, store, touched
+from . import host_network, metadata, outputs, phases, store, touched
 from .control import flat_mapping
 from .errors import NodeError
 from .files import Change
@@ -46,7 +46,7 @@ def status(paths: Paths, environment: Mapping[str, str]) -> dict[str, Any]:
     services: dict[str, bool] = {}
     if intact:
         try:
-            drift = [change.path for change in _drift(paths, known)]
+            drift = [*host_network.drift(paths), *(change.path for change in _drift(paths, known))]
         except NodeError as error:
             cause = str(error)
     if intact and known.healthy:
@@ -104,7 +104,7 @@ def resume(
         if not known.digest or known.cause or store.content_digest(paths) != known.content:
             return None
         context = _context(paths)
-        if known.healthy and not _managed(paths).survey(context).changes:
+        if known.healthy and not _managed(paths).survey(context).changes and not host_network.drift(paths):
             return None
         documents = list(zip(known.documents, store.read_documents(paths)))
         return _Run(paths, known.digest, environment, _masked(emit, secrets_of(context)), limits).result(documents)
@@ -156,6 +156,8 @@ class _Run:
             self.environment["OS_CONFIG_FILES"] = ":".join(store.stored_files(self.paths))
             self.save(step="phases", content=store.content_digest(self.paths))
             self.emit({"step": step, "status": "done", "changed": self.changed})
+            step = "network"
+            self.changed |= host_network.configure(_context(self.paths), self.paths, self.environment, self.emit)
             step = "phases"
             self.before = touched.services(self.environment)
             failure = phases.run_phases(

@@ -192,5 +192,9 @@ def test_the_virtual_address_is_up_now_and_at_the_next_boot(machine: Machine) ->
         "ip address del 192.0.2.20/32 dev eth0\nip address replace 192.0.2.21/32 dev eth0\n"
     )
     assert settings.read_text() == "[Network]\nAddress=192.0.2.21/32\n"
+    machine.file("etc/systemd/network/40-tripleo-eth0.network", "")
+    machine.script(script)
+    settings = machine.root / "etc/systemd/network/40-tripleo-eth0.network.d/control-vip.conf"
+    assert settings.read_text() == "[Network]\nAddress=192.0.2.21/32\n"
     machine.file("etc/tripleo/control-vip", "")
     assert machine.script(script) == ""

@@ -87,7 +87,7 @@ def test_other_networks() -> None:
 
 
 BAD_NETWORKS = [
-    ({"links": [{"id": "a", "type": "bond", "ethernet_mac_address": "52:54:00:00:00:01"}]}, "link type 'bond'"),
+    ({"links": [{"id": "a", "type": "ib", "ethernet_mac_address": "52:54:00:00:00:01"}]}, "link type 'ib'"),
     ({"links": [{"id": "a"}]}, "no MAC address"),
     ({"links": [{"id": "a", "ethernet_mac_address": "52:54:00:00:00:01\nX="}]}, "no MAC address"),
     ({"networks": [{"id": "n", "link": "x", "type": "ipv4"}]}, "unknown link x"),
