@@ -154,6 +154,12 @@ services:
   returned: always
   type: dict
   sample: {workload-cloud-controller-0: {keystone: true, mysql: true}}
+rolled_back_nodes:
+  description: Servers that failed and got the files of their last good generation back.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 skipped_nodes:
   description: Servers that were not begun because others failed, and which.
   returned: always
@@ -176,7 +182,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tripleo.cloud.plugins.module_utils._module import BATCH_SPEC, PLANNED_SPEC, load_private, run
 from ansible_collections.tripleo.cloud.plugins.module_utils._plan.changes import describe_setup
-from ansible_collections.tripleo.cloud.plugins.module_utils._plan.secrets import fill, redact
+from ansible_collections.tripleo.cloud.plugins.module_utils._plan.secrets import fill, redactor
 from ansible_collections.tripleo.cloud.plugins.module_utils._push import control
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.batches import Rollout
 from ansible_collections.tripleo.cloud.plugins.module_utils._push.deliver import Outcome, Settings, deliver
@@ -199,7 +205,7 @@ def push(given: dict[str, Any], check: bool, diff: bool) -> dict[str, Any]:
         stored = state.current_plan(stack)
         if check and stored is None and not planned:
             known_later: dict[str, Any] = {"pushed_nodes": {}, "changed_nodes": [], "failed_nodes": [], "services": {}}
-            known_later.update(skipped_nodes={}, outputs={})
+            known_later.update(skipped_nodes={}, rolled_back_nodes=[], outputs={})
             return {"changed": True, "plan": "", "total": 0, "msg": "the servers are known after deploy", **known_later}
         plan = planned["plan"] if planned else state.plan(stack, given["plan"] or None)
         named = chosen(plan, given["only"])
@@ -219,7 +225,7 @@ def push(given: dict[str, Any], check: bool, diff: bool) -> dict[str, Any]:
                 keep_seconds=given["control_persist"],
             ),
             fill=lambda document: fill(document, secrets),
-            redact=lambda text: redact(text, secrets),
+            redact=redactor(secrets),
             fan_out=given["fan_out"],
             node_seconds=given["node_timeout"],
             health_seconds=given["health_timeout"],
@@ -245,6 +251,7 @@ def push(given: dict[str, Any], check: bool, diff: bool) -> dict[str, Any]:
             "unbooted_nodes": [outcome.target.server for outcome in outcomes if not outcome.target.booted],
             "services": {one.target.server: dict(one.services) for one in outcomes},
             "skipped_nodes": {one.target.server: one.skipped for one in outcomes if one.skipped},
+            "rolled_back_nodes": [one.target.server for one in outcomes if one.rolled_back],
             "outputs": {one.target.server: dict(one.outputs) for one in outcomes if one.outputs},
         }
         result["changed"] = bool(result["changed_nodes"])
@@ -268,7 +275,7 @@ def _words(
     entries = {path: entry for path, entry in plan["servers"].items() if entry["name"] in pushed}
     stored = state.current_plan(str(plan["stack"]))
     plans = [stored, *state.earlier_plans(str(plan["stack"]))] if stored else []
-    return describe_setup(entries, configured_with(state.state_dir, plans, entries, had), pushed, read)
+    return describe_setup(entries, configured_with(plans, entries, had), pushed, read)
 
 
 def main() -> None:

@@ -140,6 +140,22 @@ def test_a_push_that_is_killed(setup: Control, victim: str) -> None:
     assert len(list(nodes.glob("*/root/etc/app.conf"))) == 2
 
 
+def test_batches_that_are_killed_go_on_with_what_is_not_healthy(setup: Control) -> None:
+    path = setup.folder / "play.yml"
+    (play,) = json.loads(path.read_text())
+    play["vars"].update(node_setup_canary=["server-0"], node_setup_serial=["1"])
+    path.write_text(json.dumps([play]))
+    nodes = setup.folder / "cloud" / "nodes"
+    done, waiting = (nodes / f"127.0.1.{number}" for number in (1, 2))
+    (done / "phases/post-configure.d/50-app").write_text("#!/bin/sh\necho run >> $NODE_AGENT_STATE/runs\n")
+    playbook = setup.start()
+    until((waiting / "state" / "begun").exists)
+    setup.kill(playbook, "process group")
+    setup.again()
+    assert (done / "state" / "runs").read_text() == "run\n"
+    assert (waiting / "root/etc/app.conf").exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can build images")
 @VICTIMS
 def test_a_build_that_is_killed(tmp_path: Path, victim: str) -> None:

@@ -34,11 +34,6 @@ class Offer:
     force: bool = False
 
 
-def entry(name: str, text: bytes) -> Entry:
-    """The entry of a document's canonical text."""
-    return Entry(name, hashlib.sha256(text).hexdigest(), len(text))
-
-
 def parse(payload: Mapping[str, Any]) -> Offer:
     """The offer in a payload. Raises NodeError."""
     try:

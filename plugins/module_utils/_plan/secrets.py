@@ -13,7 +13,7 @@ import re
 import secrets as random
 import string
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .errors import PlanError
@@ -89,7 +89,12 @@ def _value(stand_in: str, values: Mapping[str, str]) -> str:
 
 
 def redact(text: str, values: Mapping[str, str]) -> str:
-    """A text without any of the values, as they are and as messages and URLs write them; stand-ins show instead."""
+    """A text without any of the values, as `redactor` says."""
+    return redactor(values)(text)
+
+
+def redactor(values: Mapping[str, str]) -> Callable[[str], str]:
+    """Takes all values out of a text, as they are and as messages and URLs write them; stand-ins show instead."""
     written = {
         form: stand_in
         for stand_in, value in values.items()
@@ -103,6 +108,11 @@ def redact(text: str, values: Mapping[str, str]) -> str:
             base64.b64encode(value.encode()).decode(),
         )
     }
-    for form in sorted(written, key=len, reverse=True):
-        text = text.replace(form, written[form])
-    return text
+    forms = sorted(written, key=len, reverse=True)
+
+    def clean(text: str) -> str:
+        for form in forms:
+            text = text.replace(form, written[form])
+        return text
+
+    return clean

@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Optional, Protocol
 
 from .._errors import TripleoError
@@ -18,7 +19,7 @@ from .._node.metadata import canonical
 from .._state.stages import Stage
 from .batches import Batch, Rollout, batches
 from .errors import PushError
-from .ssh import Access, call_agent
+from .ssh import Access, call_agent, watch_by_descriptors
 from .targets import Target
 
 STATUS_SECONDS = 300.0
@@ -53,6 +54,24 @@ class Settings:
     force: bool = False
     check: bool = False
     rollout: Rollout = field(default_factory=Rollout)
+    _filled: dict[int, Filled] = field(default_factory=dict)
+
+    def filled(self, document: Any) -> Filled:
+        """The document, filled in once however many servers have it. It must live as long as these settings."""
+        if id(document) not in self._filled:
+            whole = self.fill(document)
+            text = canonical(whole)
+            self._filled[id(document)] = Filled(text, sha256(text).hexdigest(), secrets_of(whole))
+        return self._filled[id(document)]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A document with its secrets in it: the text that travels, and what must not be shown."""
+
+    text: bytes
+    sha256: str
+    secrets: Sequence[str]
 
 
 @dataclass
@@ -60,6 +79,7 @@ class Outcome:
     """What became of one server. pushed: the agent ran, or in check mode would. reason: why.
 
     before: what its agent said of it first. outputs: of its deployments, by their ids. skipped: why it was not begun.
+    rolled_back: the files of its last good generation are back.
     """
 
     target: Target
@@ -70,6 +90,7 @@ class Outcome:
     services: Mapping[str, bool] = field(default_factory=dict)
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     skipped: str = ""
+    rolled_back: bool = False
     error: Optional[TripleoError] = None
 
 
@@ -87,6 +108,7 @@ def deliver(
 async def _deliver(
     chosen: Sequence[Target], settings: Settings, recorder: Recorder, alive: Callable[[], None]
 ) -> list[Outcome]:
+    watch_by_descriptors()
     work = asyncio.ensure_future(_in_batches(chosen, settings, recorder))
     try:
         while not work.done():
@@ -188,11 +210,10 @@ async def _look(outcome: Outcome, settings: Settings) -> None:
 
 async def _push(outcome: Outcome, settings: Settings, recorder: Recorder) -> None:
     target = outcome.target
-    documents = [(name, settings.fill(document)) for name, document in target.documents]
-    secrets = secrets_of([document for _name, document in documents])
-    texts = [canonical(document) for _name, document in documents]
-    entries = [offer.entry(name, text) for (name, _document), text in zip(documents, texts)]
-    by_digest = {entry.sha256: text for entry, text in zip(entries, texts)}
+    documents = [(name, settings.filled(document)) for name, document in target.documents]
+    entries = [offer.Entry(name, one.sha256, len(one.text)) for name, one in documents]
+    texts = {one.sha256: one.text for _name, one in documents}
+    secrets = sorted({secret for _name, one in documents for secret in one.secrets}, key=len, reverse=True)
     stage = Stage(target.stage)
     result: dict[str, Any] = {}
 
@@ -207,7 +228,7 @@ async def _push(outcome: Outcome, settings: Settings, recorder: Recorder) -> Non
             if not outcome.pushed:
                 return None
             stage = Stage.BOOTED
-            return b"".join(by_digest[name] for name in line["need"])
+            return b"".join(texts[name] for name in line["need"])
         if "result" in line:
             result.update(line["result"])
         elif line.get("step") == "configured":
@@ -226,6 +247,7 @@ async def _push(outcome: Outcome, settings: Settings, recorder: Recorder) -> Non
         raise PushError("its agent ended without a result", node=target.server, operation="push")
     outcome.changed = bool(result.get("changed"))
     outcome.services = dict(result.get("services") or {})
+    outcome.rolled_back = bool(result.get("rolled_back"))
     outcome.outputs = {
         name: {**report, "reason": hide(str(report["reason"])), "outputs": _private(report["outputs"], hide)}
         for name, report in (result.get("outputs") or {}).items()

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from .errors import PushError
 from .targets import documents_digest
 
 # Stands for the name of a document that no plan names any more.
@@ -31,7 +30,7 @@ def pending(plan: Mapping[str, Any], stored: Optional[Mapping[str, Any]]) -> dic
 
 
 def configured_with(
-    state_dir: str, plans: Sequence[Mapping[str, Any]], entries: Mapping[str, Mapping[str, Any]], had: Mapping[str, str]
+    plans: Sequence[Mapping[str, Any]], entries: Mapping[str, Mapping[str, Any]], had: Mapping[str, str]
 ) -> dict[str, Mapping[str, Any]]:
     """What servers of a plan have now, as entries of plans, by path; a server that has nothing is left out.
 
@@ -46,12 +45,5 @@ def configured_with(
             found[path] = versions[0]
         elif digest:
             lost = {"metadata": LOST, "documents": [[title, LOST] for title, _name in entry["documents"]]}
-            found[path] = next((one for one in versions if _digest(state_dir, one) == digest), lost)
+            found[path] = next((one for one in versions if documents_digest(one) == digest), lost)
     return found
-
-
-def _digest(state_dir: str, entry: Mapping[str, Any]) -> str:
-    try:
-        return documents_digest(state_dir, entry)
-    except PushError:
-        return ""  # A document of old is gone.

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -138,6 +139,14 @@ def _check(status: int, stderr: str, server: str, action: str) -> None:
     if status == NO_COMMAND:
         next_step = "build its image with the element node-agent"
     raise PushError(f"status {status}: {stderr}", node=server, operation=action, next_step=next_step)
+
+
+def watch_by_descriptors() -> None:
+    """Learn of a process's end by a descriptor, as newer Pythons do; before 3.12 asyncio starts a thread for each."""
+    if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(asyncio.get_running_loop())
+        asyncio.get_event_loop_policy().set_child_watcher(watcher)
 
 
 async def _once(command: list[str], opening: bytes, talk: Talk) -> tuple[int, str]:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from hashlib import sha256 as hashed
+from typing import Any, Callable, Optional
 
 from .._node.metadata import digest
 from .._state.records import ServerRecord
@@ -18,14 +20,16 @@ from .errors import PushError
 
 FIRST_DOCUMENT = "metadata"
 PREFERRED_NETWORK = "ctlplane"
+Loader = Callable[[str, str], Any]
 
 
 @dataclass(frozen=True)
 class Target:
     """A server of the plan.
 
-    documents: name and document, with the placeholders of secrets in them. digest: of these; a placeholder changes when
-    its secret does, so a digest tells two configurations apart and says nothing about a secret.
+    documents: name and document, with the placeholders of secrets in them; the same object where servers share one.
+    digest: of these; a placeholder changes when its secret does, so a digest tells two configurations apart and says
+    nothing about a secret.
     known_digest: of the documents that it was healthy with last; None when it never was.
     """
 
@@ -48,7 +52,8 @@ def targets(
 ) -> list[Target]:
     """The servers of a plan, or the named ones only, sorted by name. Raises PushError for unknown names."""
     entries = {str(entry["name"]): entry for entry in plan["servers"].values()}
-    return [_target(state_dir, str(plan["hash"]), entries[name], records.get(name)) for name in chosen(plan, only)]
+    load = functools.lru_cache(maxsize=None)(functools.partial(load_document, state_dir))
+    return [_target(load, str(plan["hash"]), entries[name], records.get(name)) for name in chosen(plan, only)]
 
 
 def chosen(plan: Mapping[str, Any], only: Iterable[str]) -> list[str]:
@@ -64,33 +69,28 @@ def chosen(plan: Mapping[str, Any], only: Iterable[str]) -> list[str]:
     return sorted(set(only) or names)
 
 
-def _target(state_dir: str, plan: str, entry: Mapping[str, Any], record: Optional[ServerRecord]) -> Target:
+def _target(load: Loader, plan: str, entry: Mapping[str, Any], record: Optional[ServerRecord]) -> Target:
     current = record if record is not None and record.plan_hash == plan else None
-    documents = _documents(state_dir, entry)
     stage = str(getattr(current.stage, "value", current.stage)) if current else Stage.RESERVED.value
     return Target(
         server=str(entry["name"]),
         node=str(entry["node"]),
         stage=stage,
         address=_address(entry),
-        documents=documents,
-        digest=_digest(documents),
+        documents=tuple((name, load(name, sha256)) for name, sha256 in _listed(entry)),
+        digest=documents_digest(entry),
         known_digest=current.config_digest if current else None,
     )
 
 
-def documents_digest(state_dir: str, entry: Mapping[str, Any]) -> str:
-    """Digest of the documents of a plan's server. Raises PushError when one is missing."""
-    return _digest(_documents(state_dir, entry))
+def documents_digest(entry: Mapping[str, Any]) -> str:
+    """Digest of the documents of a plan's server."""
+    return digest(_listed(entry))
 
 
-def _documents(state_dir: str, entry: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+def _listed(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     listed = [[FIRST_DOCUMENT, entry["metadata"]], *entry["documents"]]
-    return tuple((str(name), load_document(state_dir, str(name), sha256)) for name, sha256 in listed if sha256)
-
-
-def _digest(documents: Iterable[tuple[str, Any]]) -> str:
-    return digest([list(pair) for pair in documents])
+    return [(str(name), str(sha256)) for name, sha256 in listed if sha256]
 
 
 def _address(entry: Mapping[str, Any]) -> str:
@@ -111,8 +111,6 @@ def read_document(state_dir: str, sha256: str) -> Any:
 
 def load_document(state_dir: str, name: str, sha256: str) -> Any:
     """A document of the content-addressed store. Raises PushError when it is missing or not what its name says."""
-    from hashlib import sha256 as hashed
-
     wanted = sha256.split(":")[-1]
     path = os.path.join(state_dir, "documents", f"{wanted}.json")
     try:

@@ -283,17 +283,19 @@ class State:
         plan: str,
         cause: str | None = None,
         host_key: str | None = None,
+        digest: str | None = None,
     ) -> None:
         """Record how far a server is under a plan, with an event; a server of another plan is a StateError.
 
-        cause: why it failed. Its node is set aside then, until a server has booted there.
+        digest: of the documents that it is healthy with. cause: why it failed; its node is set aside then, until a
+        server has booted there.
         """
         value, now = Stage(stage).value, time.time()
         with self._transaction():
             done = self._db.execute(
-                "UPDATE server SET stage = ?, cause = ?, host_key = COALESCE(?, host_key), updated = ?"
-                " WHERE stack = ? AND name = ? AND plan_hash = ?",
-                (value, cause, host_key, now, stack, name, plan),
+                "UPDATE server SET stage = ?, cause = ?, host_key = COALESCE(?, host_key), updated = ?,"
+                " config_digest = COALESCE(?, config_digest) WHERE stack = ? AND name = ? AND plan_hash = ?",
+                (value, cause, host_key, now, digest, stack, name, plan),
             )
             if not done.rowcount:
                 raise StateError(f"is no server of stack {stack} under plan {plan[:12]}", node=name, operation=value)
@@ -310,9 +312,7 @@ class State:
 
     def set_healthy(self, stack: str, name: str, digest: str, *, plan: str) -> None:
         """Record that every service of a server works with the documents of that digest."""
-        self.set_stage(stack, name, Stage.HEALTHY, plan=plan)
-        with self._transaction():
-            self._db.execute("UPDATE server SET config_digest = ? WHERE stack = ? AND name = ?", (digest, stack, name))
+        self.set_stage(stack, name, Stage.HEALTHY, plan=plan, digest=digest)
 
     def deployments(self, stack: str) -> dict[str, dict[str, Any]]:
         """What each server's deployments reported last (name, status, reason, outputs), by server and id."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,17 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._node.errors import 
 from ansible_collections.tripleo.cloud.plugins.module_utils._node.metadata import MAX_BYTES
 from ansible_collections.tripleo.cloud.plugins.module_utils._node.paths import Paths
 
+
+def entry(name: str, text: bytes) -> offer.Entry:
+    return offer.Entry(name, hashlib.sha256(text).hexdigest(), len(text))
+
+
 ONE, TWO = b'{"a":1}', b'{"b":22}'
 
 
 def test_what_lies_in_the_cache_is_not_asked_for(tmp_path: Path) -> None:
     paths = Paths(cache=str(tmp_path))
-    entries = [offer.entry("one", ONE), offer.entry("two", TWO), offer.entry("again", TWO)]
+    entries = [entry("one", ONE), entry("two", TWO), entry("again", TWO)]
     assert offer.held(Paths(cache=str(tmp_path / "none")), entries) == {}
     assert [one.name for one in offer.lacking(entries, {})] == ["one", "again"]
     (tmp_path / "other-name.json.last").write_bytes(ONE)
@@ -36,11 +42,11 @@ def test_a_link_in_the_cache_is_not_followed(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
     (cache / "one.json").symlink_to(tmp_path / "elsewhere")
-    assert offer.held(Paths(cache=str(cache)), [offer.entry("one", ONE)]) == {}
+    assert offer.held(Paths(cache=str(cache)), [entry("one", ONE)]) == {}
 
 
 def test_what_arrives_is_compared_with_the_offer() -> None:
-    entries = [offer.entry("one", ONE), offer.entry("two", TWO)]
+    entries = [entry("one", ONE), entry("two", TWO)]
     assert list(offer.receive(io.BytesIO(ONE + TWO), entries).values()) == [ONE, TWO]
     for sent in (ONE, ONE + TWO[:-1], TWO + ONE, b""):
         with pytest.raises(NodeError, match="did not arrive as it was sent"):

@@ -88,7 +88,7 @@ def test_what_a_server_has_is_found_among_the_plans_of_old(cloud: Cloud) -> None
         ({"server-0": ""}, None),
     ]
     for digests, expected in cases:
-        found = configured_with(str(cloud.state_dir), plans, entries, digests)
+        found = configured_with(plans, entries, digests)
         assert found.get("server-0.Server") == expected
         assert "server-2.Server" not in found
 
@@ -138,6 +138,7 @@ def test_a_node_that_fails_does_not_stop_the_others_and_is_tried_again(cloud: Cl
     assert "status 3: because" in error.message and SECRET not in str(error)
     assert "node-agent.log" in error.next_step and error.next_step.endswith(SETUP)
     assert [outcomes[name].error for name in ("server-0", "server-2")] == [None, None]
+    assert not any(outcome.rolled_back for outcome in outcomes.values())  # There was nothing to go back to.
     record = cloud.record("server-1")
     assert record.stage == "booted" and "status 3" in record.cause
     assert cloud.events()[-1]["stage"] in ("failed", "healthy")
@@ -146,6 +147,12 @@ def test_a_node_that_fails_does_not_stop_the_others_and_is_tried_again(cloud: Cl
     outcomes = cloud.deliver()
     assert [outcome.pushed for outcome in outcomes.values()] == [False, True, False]
     assert cloud.record("server-1").stage == "healthy" and cloud.record("server-1").cause is None
+
+    cloud.make_plan({"mysql": {"root-password": "%{secret:Mysql#2}"}})
+    script.write_text("#!/bin/sh\ngrep -q other-1 $NODE_AGENT_ROOT/etc/app.conf && exit 3\nexit 0\n")
+    outcome = cloud.deliver("server-1")["server-1"]
+    assert outcome.rolled_back and "the files of generation" in outcome.error.message
+    assert (cloud.node("server-1") / "root/etc/app.conf").read_text() == f"password = {SECRET}\n"
 
 
 def test_a_service_that_stays_sick_leaves_its_server_configured(cloud: Cloud) -> None:
