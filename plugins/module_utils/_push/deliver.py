@@ -216,12 +216,13 @@ async def _push(outcome: Outcome, settings: Settings, recorder: Recorder) -> Non
     secrets = sorted({secret for _name, one in documents for secret in one.secrets}, key=len, reverse=True)
     stage = Stage(target.stage)
     result: dict[str, Any] = {}
+    last_step = "connect"
 
     def hide(text: str) -> str:
         return mask(settings.redact(text), secrets)
 
     def talk(line: Mapping[str, Any]) -> Optional[bytes]:
-        nonlocal stage
+        nonlocal stage, last_step
         if "before" in line:
             outcome.before, outcome.reason = line["before"], str(line.get("reason") or "")
             outcome.pushed = bool(outcome.reason)
@@ -236,15 +237,20 @@ async def _push(outcome: Outcome, settings: Settings, recorder: Recorder) -> Non
             recorder.reached(target, stage)
         elif line.get("step") != "healthy":
             name = "/".join(str(line[key]) for key in ("step", "script") if line.get(key))
-            recorder.step(target, stage, hide(name))
+            last_step = hide(name)
+            recorder.step(target, stage, last_step)
         return None
 
     # The lock, the run, and the way back.
     seconds = 3 * settings.node_seconds + 2 * settings.health_seconds + SPARE_SECONDS
     opening = _opening(target, entries, settings)
-    await call_agent(settings.access, target.server, target.address, "push", opening, talk, seconds)
-    if not result:
-        raise PushError("its agent ended without a result", node=target.server, operation="push")
+    try:
+        await call_agent(settings.access, target.server, target.address, "push", opening, talk, seconds)
+        if not result:
+            raise PushError("its agent ended without a result", node=target.server, operation="push")
+    except PushError as error:
+        error.message += f" (its last step: {last_step})"
+        raise
     outcome.changed = bool(result.get("changed"))
     outcome.services = dict(result.get("services") or {})
     outcome.rolled_back = bool(result.get("rolled_back"))

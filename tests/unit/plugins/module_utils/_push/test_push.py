@@ -214,6 +214,13 @@ def test_a_server_that_hangs_ends_at_its_limit(cloud: Cloud) -> None:
     assert "killed at the time limit" in outcome.error.message
 
 
+def test_an_agent_that_is_stopped_is_told_with_its_last_step(cloud: Cloud) -> None:
+    cloud.start()
+    (cloud.node("server-0") / "phases/post-configure.d/50-app").write_text('#!/bin/sh\nkill "$PPID"\n')
+    error = cloud.deliver("server-0")["server-0"].error
+    assert "status 143" in error.message and "(its last step: post-configure/50-app)" in error.message
+
+
 def test_a_lost_lease_ends_the_work(cloud: Cloud) -> None:
     cloud.start()
     (cloud.node("server-0") / "phases/post-configure.d/50-app").write_text("#!/bin/sh\nsleep 5\n")
