@@ -16,8 +16,8 @@ from _node import metadata, offer, paths, progress, run, store
 from _node.errors import NodeError
 
 STOPPED = 143
-# What a run does then must come to its end; in the others' pauses nothing is half done.
-_WHOLE, _PAUSES = ("swap", "rollback"), ("lock", "configured", "health")
+# In these pauses of a run nothing is half done.
+_PAUSES = ("lock", "configured", "health")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -31,23 +31,24 @@ def status() -> int:
 class Teller:
     """Prints each step of a run, keeps the node's place, and ends the run at its next step after SIGTERM.
 
-    A run that was ended so is as one that was cut off: the next one goes on with it.
+    A run that was ended so is as one that was cut off: the next one goes on with it. A rollback comes to its end.
     """
 
     def __init__(self) -> None:
         self.paths = paths.from_environment(os.environ)
         self._place = progress.begun()
-        self._stopped = self._paused = False
+        self._stopped = self._paused = self._returning = False
         signal.signal(signal.SIGTERM, self._stop)
 
     def take(self, line: Mapping[str, Any]) -> None:
         """Tell one step, or the result."""
         _say(line)
-        self._paused = line.get("step") in _PAUSES
+        self._returning |= line.get("step") == "rollback"
+        self._paused = line.get("step") in _PAUSES and not self._returning
         if line.get("step") != "lock":
             self._place = progress.after(self._place, line)
             progress.save(self.paths, self._place)
-        if self._stopped and line.get("step") not in _WHOLE and "result" not in line:
+        if self._stopped and not self._returning and "result" not in line:
             raise SystemExit(STOPPED)
 
     def _stop(self, *_signal: object) -> None:

@@ -34,9 +34,15 @@ def poll(paths: Paths, using: Settings, environment: Mapping[str, str], emit: Em
     if not documents:
         return False
     if digest != memory.get("applied"):
-        result = run.push(paths, documents, digest, environment, emit)
+        told: list[Mapping[str, Any]] = []
+
+        def watched(line: Mapping[str, Any]) -> None:
+            told.append(line)
+            emit(line)
+
+        result = run.push(paths, documents, digest, environment, watched)
         emit({"result": result})
-        if not result["healthy"] and not result.get("rolled_back"):
+        if not result["healthy"] and not any(line.get("step") == "rollback" for line in told):
             return False
         _save(paths.polled, {**memory, "applied": digest})
     return not missing

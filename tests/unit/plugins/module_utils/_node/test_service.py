@@ -108,10 +108,10 @@ class Served(Node):
             self.process.terminate()
             assert self.process.wait(60) == 0
 
-    def start_push(self) -> subprocess.Popen[str]:
+    def start_push(self, document: Any = DOCUMENT) -> subprocess.Popen[str]:
         process = self.start("push")
         assert process.stdin
-        process.stdin.write(json.dumps({"documents": [["all", DOCUMENT]], "digest": "d1"}))
+        process.stdin.write(json.dumps({"documents": [["all", document]], "digest": "d1"}))
         process.stdin.close()
         return process
 
@@ -233,6 +233,35 @@ def test_documents_that_could_not_be_applied_are_tried_again(node: Served, web: 
     assert node.place() == ("booted", "services", "post-configure.d/50-a")
     script.write_text("#!/bin/sh\nexit 0\n")
     assert (node.run("poll").returncode, node.place()) == (0, ("healthy", "", ""))
+
+
+def test_documents_that_were_rolled_back_are_tried_again_when_they_change(node: Served, web: Web) -> None:
+    node.meta(tripleo_metadata_url=f"{web.url}/d")
+    node.write("phases/configure.d/50-count", '#!/bin/sh\necho >>"$NODE_AGENT_STATE/runs"\n', 0o755)
+    check = f"#!/bin/sh\n! grep -q bad {node.folder}/{APP}\n"
+    node.write("phases/post-configure.d/50-check", check, 0o755)
+    assert node.run("poll").returncode == 0
+    web.document = {"mysql": {"root-password": "bad-word-0"}}
+    assert [node.run("poll").returncode for _time in range(3)] == [0, 0, 0]
+    assert (node.app(), (node.folder / "state/runs").read_text()) == ("password = Heifs23jk3\n", "\n\n")
+    assert "50-check" in node.status()["progress"]["cause"]
+    web.document = {"mysql": {"root-password": "good-word-0"}}
+    assert (node.run("poll").returncode, node.app()) == (0, "password = good-word-0\n")
+
+
+def test_sigterm_lets_a_rollback_come_to_its_end(node: Served) -> None:
+    node.push(DOCUMENT)
+    held = f"while [ -e {node.folder}/hold ]; do sleep 0.05; done"
+    body = f"if grep -q bad {node.folder}/{APP}; then exit 1; fi\n{held}\necho >>$NODE_AGENT_STATE/told"
+    node.write("phases/post-configure.d/50-check", f"#!/bin/sh\n{body}\n", 0o755)
+    node.write("hold", "")
+    process = node.start_push({"mysql": {"root-password": "bad-word-0"}})
+    wait_for(lambda: node.app() == "password = Heifs23jk3\n" and node.detail() == "post-configure.d/50-check")
+    process.terminate()
+    node.let_go()
+    assert process.wait(60) == 1
+    assert (node.folder / "state/told").exists() and "50-check" in node.status()["cause"]
+    assert node.run("resume").stdout == ""
 
 
 def test_a_settings_file_that_cannot_be_read_turns_polling_off(node: Served, web: Web) -> None:
