@@ -31,8 +31,8 @@ class Node(Machine):
         for name in ("install.d", "node-agent-files"):
             shutil.copytree(ROOT / "elements/node-agent" / name, hooks / name)
         build_zipapp(str(hooks / "node-agent.pyz"))
-        for script in ("50-node-agent", "99-node-agent-trees"):
-            self.run(f"bash /opt/hooks/install.d/{script}")
+        for script in sorted((hooks / "install.d").iterdir()):
+            self.run(f"bash /opt/hooks/install.d/{script.name}")
         self.write("usr/libexec/os-apply-config/templates/etc/app.conf", "value = {{value}}\n")
         self.write("usr/libexec/os-apply-config/templates/run/app.conf", "value = {{value}}\n")
         self.write("usr/libexec/os-refresh-config/configure.d/50-count", COUNT, 0o755)
