@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections import Counter
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from ansible_collections.tripleo.cloud.plugins.module_utils._image.elements impo
 from diskimage_builder.element_dependencies import get_elements
 from generate import document, value
 from side_by_side import ORIGINALS, Machine, Pair
+from web import Answer, Web
 
 pytestmark = pytest.mark.slow
 OURS = Path(__file__).resolve().parents[2] / "elements"
@@ -106,3 +109,56 @@ def test_dependencies(tmp_path: Path) -> None:
             if file.is_file() and not file.name.startswith(".git")
         )
         assert not [file for file, count in files.items() if count > 1], name
+
+
+def test_completion(pair: Pair) -> None:
+    """The script that tells Heat, theirs and ours; only ours tells of deployments, as later versions of theirs did."""
+    script = "os-refresh-config/os-refresh-config/post-configure.d/99-refresh-completed"
+    web = Web()
+    told: list[Any] = []
+
+    def take(handler: BaseHTTPRequestHandler) -> Answer:
+        body = handler.rfile.read(int(handler.headers["Content-Length"]))
+        told.append((handler.command, handler.path, handler.headers["Content-Type"] or "", json.loads(body)))
+        return (201 if "refused" in handler.path else 200), {}, ""
+
+    web.pages = dict.fromkeys(("/handle", "/signal", "/refused", "/deployment"), take)
+    handle, signal, refused = (f"{web.url}/{name}?Signature=a%2Fb&x=1" for name in ("handle", "signal", "refused"))
+    inputs = [{"name": "deploy_signal_id", "value": f"{web.url}/deployment"}]
+    deployments = [{"id": "d1", "group": "os-apply-config", "inputs": inputs}, {"id": "d2", "group": "script"}]
+
+    def run(machine: Machine, **metadata: Any) -> None:
+        folder = ELEMENTS if machine is pair.original else OURS
+        machine.script("/mnt/completed", (folder / script).read_text())
+        machine.document("/mnt/m", metadata)
+        machine.run("/mnt/completed", env={"OS_CONFIG_FILES": "/mnt/m"})
+        machine.record.append(told.copy())
+        told.clear()
+
+    def scenario(machine: Machine) -> None:
+        run(machine)
+        run(machine, **{"completion-handle": handle})
+        run(machine, **{"instance-id": "i-1", "completion-handle": handle})
+        run(machine, **{"instance-id": "i-1", "completion-handle": handle, "completion-signal": signal})
+        run(machine, **{"instance-id": "i-1", "completion-signal": refused})
+
+    try:
+        found = pair.same(scenario, "completions told to Heat", "none")
+        assert [entry.status for entry in found[::2]] == [0, 0, 0, 0, 1]
+        assert [[path for _method, path, *_rest in entry] for entry in found[1::2]][3] == [
+            *("/handle?Signature=a%2Fb&x=1", "/signal?Signature=a%2Fb&x=1")
+        ]
+        pair.ours.ask("reset")
+        pair.ours.record = []
+        run(pair.ours, deployments=deployments)
+        run(pair.ours, deployments=deployments)
+        result = {"deploy_stdout": "", "deploy_stderr": "", "deploy_status_code": 0}
+        assert pair.ours.record[1] == [("POST", "/deployment", "", result)], pair.ours.record
+        assert pair.ours.record[3] == []
+        run(pair.ours, **{"instance-id": "i-1", "completion-signal": "http://127.0.0.1:1/"})
+        assert (
+            pair.ours.record[4].errors
+            == "POST of the completion failed: <urlopen error [Errno 111] Connection refused>\n"
+        )
+    finally:
+        web.close()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -33,13 +32,7 @@ def machine() -> Iterator[Machine]:
         pytest.skip("their elements are not there (make oracle)")
     folders = [ORIGINALS / "venv" / "share" / "tripleo-image-elements", ORIGINALS / "heat-agents"]
     tree = image_tree.build("old-elements", ELEMENTS, PACKAGES, folders)
-    shutil.rmtree(tree.parent / "machine", ignore_errors=True)
-    found = Machine(tree.parent / "machine", tree, packages=())
-    found.make()
-    # It shares this host's network, which is not its own to settle.
-    for unit in ("systemd-networkd.service", "node-agent-boot.service"):
-        (found.root / "etc/systemd/system" / unit).unlink(missing_ok=True)
-        (found.root / "etc/systemd/system" / unit).symlink_to("/dev/null")
+    found = image_tree.machine(tree.parent / "machine", tree)
     yield found
     found.stop()
 
