@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RELEASE = "bookworm"
 ENVIRONMENT = {
     "DIB_DEBIAN_BASE_KERNEL": "dbus",
-    "DIB_DEBIAN_BASE_PACKAGES": "systemd-sysv,openssh-server,python3,iproute2,procps,curl,ca-certificates",
+    "DIB_DEBIAN_BASE_PACKAGES": "systemd-sysv,openssh-server,sudo,python3,iproute2,procps,curl,ca-certificates",
 }
 
 
@@ -34,10 +34,10 @@ def machine(folder: Path, tree: Path) -> Machine:
     return made
 
 
-def build(name: str, elements: Sequence[str], packages: Sequence[str], folders: Sequence[Path] = ()) -> Path:
+def build(name: str, elements: Sequence[str], packages: Sequence[str] = (), folders: Sequence[Path] = ()) -> Path:
     """Its folder; built when the elements changed since it was, with the log beside it.
 
-    packages: besides those of the elements; ``sudo`` for a machine. folders: of elements, besides the collection's.
+    packages: besides those of the elements. folders: of elements, besides the collection's.
     """
     cache = ROOT / ".cache" / "trees"
     work, note = cache / name, cache / f"{name}.inputs"

@@ -20,7 +20,7 @@ from whole_run import ROOT
 pytestmark = pytest.mark.slow
 ORIGINALS = ROOT / ".cache" / "oracle"
 ELEMENTS = ("debian-base", "haproxy", "hosts", "stackuser", "heat-config", "heat-config-script", "os-collect-config")
-PACKAGES = ("python3-requests", "python3-yaml", "sudo")
+PACKAGES = ("python3-requests", "python3-yaml")
 PATIENCE = 60.0
 
 

@@ -49,7 +49,7 @@ def _end(folder: Path) -> None:
 
 def _keep(folder: Path, element: str, more: list[Path], tell: int) -> None:
     os.setsid()
-    tree = image_tree.build(element, ("debian-base", "node-agent", element), ("sudo",), more)
+    tree = image_tree.build(element, ("debian-base", "node-agent", element), folders=more)
     machine = image_tree.machine(folder, tree)
     try:
         machine.start()

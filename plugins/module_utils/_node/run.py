@@ -174,7 +174,7 @@ class _Run:
             cause = outputs.failures(self.outputs)
             if cause:
                 return self.go_back("outputs", cause, {})
-            services, cause = self.health()
+            services, cause = self.health(self.environment)
             if cause:
                 return self.go_back(step, cause, services)
         except NodeError as error:
@@ -202,9 +202,9 @@ class _Run:
         self.save(generation=self.generation.number, rolled_back=False)
         self.emit({"step": "render", "status": "done", "files": changed, "missing": survey.missing})
 
-    def health(self) -> tuple[dict[str, bool], str]:
+    def health(self, environment: Mapping[str, str]) -> tuple[dict[str, bool], str]:
         """The health checks, and what is wrong; empty when nothing is."""
-        services = check_health(self.paths, self.environment, self.emit, self.limits.health)
+        services = check_health(self.paths, environment, self.emit, self.limits.health)
         sick = [name for name, healthy in services.items() if not healthy]
         failed = touched.failed_since(self.before, touched.services(self.environment))
         causes = [f"health checks fail: {', '.join(sick)}"] if sick else []
@@ -242,12 +242,12 @@ class _Run:
 
     def reconfigure(self) -> str:
         """Tell the services of the files that came back, with the documents of then; what still is wrong."""
-        environment = {
+        given = {
             **self.environment,
             "OS_CONFIG_FILES": ":".join(store.last_good_files(self.paths)),
             "NODE_AGENT_ROLLED_BACK": str(self.state.generation),
         }
-        environment = phases.phase_environment(self.paths.phases, environment)
+        environment = phases.phase_environment(self.paths.phases, given)
         deadline = time.monotonic() + self.limits.run
         before = touched.services(self.environment)
         failure = phases.run_phase(
@@ -257,7 +257,7 @@ class _Run:
             return f"post-configure.d/{failure.script} ended with status {failure.status}"
         store.save_pending(self.paths, [])
         self.before = before
-        _services, cause = self.health()
+        _services, cause = self.health(given)
         return cause
 
     def failed(self, step: str, cause: str, services: Mapping[str, bool]) -> dict[str, Any]:

@@ -216,7 +216,8 @@ def test_the_last_good_files_come_back_with_the_documents_of_then(node: Node) ->
     look = "os-apply-config --key count --type int --key-default none"
     node.write("phases/post-configure.d/50-a", f'#!/bin/bash -eu\n{look} >> "$NODE_AGENT_STATE/told"\n', 0o755)
     node.write("phases/migration.d/10-db", "#!/bin/sh\n", 0o755)
-    node.write("phases/health.d/app", f"#!/bin/sh\ngrep -q Heifs {node.folder}/root/etc/app.conf\n", 0o755)
+    healthy = f'[ "$({look})" = 7 ] && grep -q Heifs {node.folder}/root/etc/app.conf'
+    node.write("phases/health.d/app", f"#!/bin/sh\n{healthy}\n", 0o755)
     node.write("templates/etc/added", "{{added}}")
     file, told = node.folder / "root/etc/app.conf", node.folder / "state/told"
     assert node.push(DOCUMENT)[0] == 0
