@@ -53,7 +53,8 @@ def wanted_checks(templates: str, output: str, rendered: Sequence[Rendered], cha
     for item in rendered:
         path = os.path.join(output, item.path)
         if path in present and os.path.isfile(item.template + CHECK_SUFFIX):
-            found.append(Check(item.template + CHECK_SUFFIX, path, (item.template + CHECK_SUFFIX, "{}")))
+            check = os.path.abspath(item.template + CHECK_SUFFIX)
+            found.append(Check(check, path, (check, "{}")))
     for source, pattern, command in _rules(os.path.join(os.path.dirname(os.path.abspath(templates)), RULES)):
         each = "{}" in command
         matching = [
