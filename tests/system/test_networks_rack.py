@@ -56,7 +56,7 @@ def test_a_password_a_vlan_and_a_bond_and_a_gateway_that_is_wrong(pair: WholeRun
 
     rack = yaml.safe_load((pair.inventory.parent / "group_vars" / "all" / "rack.yml").read_text())
     subnet = ipaddress.ip_network(rack["tripleo_networks"]["ctlplane"]["cidr"])
-    known = {"Password": "Second-2", "Bonded": True, "Length": subnet.prefixlen}
+    known = {"Password": "Second-2", "Bonded": True, "Length": str(subnet.prefixlen)}
     configure(pair, **known, Gateway=rack["tripleo_provisioning_address"])
     pair.must_play("deploy")
     pair.must_play("setup")
