@@ -118,7 +118,7 @@ class Served(Node):
     def hold(self, then: str = "") -> None:
         """Have the script 10-a wait until ``let_go``."""
         self.write("hold", "")
-        wait = f"while [ -e {self.folder}/hold ]; do sleep 0.05; done"
+        wait = f"echo >{self.folder}/begun; while [ -e {self.folder}/hold ]; do sleep 0.05; done"
         self.write("phases/configure.d/10-a", f"#!/bin/sh\n{wait}\n{then}\n", 0o755)
 
     def let_go(self) -> None:
@@ -303,7 +303,7 @@ def test_sigterm_ends_a_run_after_its_script_and_the_next_one_goes_on(node: Serv
     node.hold('echo >>"$NODE_AGENT_STATE/a"')
     node.write("phases/configure.d/15-b", '#!/bin/sh\necho >>"$NODE_AGENT_STATE/b"\n', 0o755)
     process = node.start_push()
-    wait_for(lambda: node.detail() == "configure.d/10-a")
+    wait_for((node.folder / "begun").exists)
     process.terminate()
     assert process.poll() is None
     node.let_go()
@@ -316,7 +316,7 @@ def test_sigterm_ends_a_run_after_its_script_and_the_next_one_goes_on(node: Serv
 def test_sigterm_ends_a_run_that_waits_at_once(node: Served) -> None:
     node.hold()
     first = node.start_push()
-    wait_for(lambda: node.detail() == "configure.d/10-a")
+    wait_for((node.folder / "begun").exists)
     second = node.start_push()
     assert second.stdout
     assert json.loads(second.stdout.readline()) == {"step": "lock", "status": "waiting"}
@@ -331,7 +331,7 @@ def test_the_service_ends_after_the_run_that_it_started(node: Served, web: Web) 
     node.hold()
     process = node.serve()
     process.send_signal(signal.SIGHUP)
-    wait_for(lambda: node.detail() == "configure.d/10-a")
+    wait_for((node.folder / "begun").exists)
     process.terminate()
     time.sleep(0.3)
     assert process.poll() is None
