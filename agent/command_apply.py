@@ -5,27 +5,40 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import logging
 import os
 import sys
+import time
 
-from _node import apply
-from _node.errors import NodeError
-from _node.paths import from_environment
+from _node import places, unchanged
 
-FORMAT = "[%(asctime)s] [%(levelname)s] %(message)s"
-DATE_FORMAT = "%Y/%m/%d %I:%M:%S %p"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+TIME = "%Y/%m/%d %I:%M:%S %p"
 VERSION = "14.1.0"
-
-_log = logging.getLogger("os-apply-config")
 
 
 def main(arguments: list[str]) -> int:
     """Print a key, test a boolean key, or apply the templates; the exit status."""
+    record = unchanged.Record(arguments, os.environ)
+    said = record.messages()
+    if said is None:
+        return _run(arguments, record)
+    log = _Log()
+    for line in said:
+        log.info(line)
+    return 0
+
+
+def _run(arguments: list[str], record: unchanged.Record) -> int:
+    # Not at the top: a run that finds everything in place does without them.
+    from _node import apply
+    from _node.errors import NodeError
+
     default_list = os.environ.get("OS_CONFIG_FILES_PATH", apply.LIST)
-    parser = _parser(apply.default_templates(os.environ, logging.warning), default_list)
+    log = _Log()
+    parser = _parser(apply.default_templates(os.environ, log.old_place), default_list)
     options = parser.parse_args(arguments)
     if options.print_templates:
         print(options.templates)
@@ -33,42 +46,76 @@ def main(arguments: list[str]) -> int:
     if options.key == "" or options.boolean_key == "":
         print("os-apply-config: the key is empty", file=sys.stderr)
         return 2
-    _log_to(from_environment(os.environ).apply_log)
     given = [path for group in options.metadata or [] for path in group]
     try:
-        files = apply.metadata_files(given, os.environ, options.os_config_files, default_list, _log.warning)
+        files = apply.metadata_files(given, os.environ, options.os_config_files, default_list, log.warning)
         if options.key and options.boolean_key:
-            _log.warning("--key is not compatible with --boolean-key. --boolean-key ignored.")
+            log.warning("--key is not compatible with --boolean-key. --boolean-key ignored.")
         if options.key:
             text = apply.key_text(files, options.fallback_metadata, options.key, options.type, options.key_default)
             sys.stdout.buffer.write(f"{text}\n".encode())
         elif options.boolean_key:
             return apply.boolean_status(files, options.fallback_metadata, options.boolean_key)
         else:
+            record.begin([options.os_config_files, *options.fallback_metadata, *files], options.templates)
             rendered = apply.render(files, options.fallback_metadata, options.templates, options.subhash)
             if not options.validate:
-                apply.write(rendered, options.templates, options.output, os.environ, _log.info)
-            _log.info("success")
+                apply.write(rendered, options.templates, options.output, os.environ, log.info)
+            log.info("success")
+            if not options.validate and not log.warned:
+                apply.record(record, rendered, options.output)
     except (NodeError, UnicodeEncodeError) as error:
-        _log.error("%s", error)
+        log.error(str(error))
         return 1
     return 0
 
 
-def _log_to(path: str) -> None:
+class _Log:
     """Standard error, and root's log, which is no reason to fail."""
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
-    if os.geteuid() == 0:
-        with contextlib.suppress(OSError):
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
-            handlers.append(logging.FileHandler(path))
-    _log.setLevel(logging.INFO)
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter(FORMAT, DATE_FORMAT))
-        _log.addHandler(handler)
+
+    def __init__(self) -> None:
+        self.warned = False
+
+    def info(self, text: str) -> None:
+        self._say("INFO", text)
+
+    def warning(self, text: str) -> None:
+        self.warned = True
+        self._say("WARNING", text)
+
+    def old_place(self, text: str) -> None:
+        """As the original says it, before it has a log."""
+        self.warned = True
+        print(f"WARNING:root:{text}", file=sys.stderr)
+
+    def error(self, text: str) -> None:
+        self._say("ERROR", text)
+
+    def _say(self, level: str, text: str) -> None:
+        line = f"[{time.strftime(TIME)}] [{level}] {text}\n".encode("utf-8", "backslashreplace")
+        _append(2, line)
+        if os.geteuid() == 0:
+            try:
+                log = os.open(places.apply_log(os.environ), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            except OSError:
+                return
+            _append(log, line)
+            os.close(log)
+
+
+def _append(descriptor: int, line: bytes) -> None:
+    try:
+        os.write(descriptor, line)
+    except OSError:
+        return
 
 
 def _parser(templates: str, default_list: str) -> argparse.ArgumentParser:
+    import argparse
+
+    from _node import apply
+    from _node.paths import from_environment
+
     parser = argparse.ArgumentParser(prog="os-apply-config", description="Render templates, or print a key.")
     parser.add_argument("-t", "--templates", default=templates, help="template root (default: %(default)s)")
     root = from_environment(os.environ).root

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ def build_zipapp(destination: str, collection_root: Optional[str] = None) -> Non
     """
     root = collection_root or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     entries = dict(agent_entries(root))
+    build = hashlib.sha256(repr(sorted(entries.items())).encode()).hexdigest()
+    entries["_node/build_id.py"] = f'DIGEST = "{build}"\n'.encode()
     os.makedirs(os.path.dirname(os.path.abspath(destination)), exist_ok=True)
     staged = f"{destination}.{os.getpid()}.new"
     with open(staged, "wb") as stream:

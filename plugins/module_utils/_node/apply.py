@@ -11,6 +11,7 @@ from typing import Any, Callable, Optional
 
 from . import checks, files, metadata, store, tree, values
 from .errors import NodeError
+from .unchanged import ACCOUNTS, Record, has_account
 
 FALLBACK = (
     "/var/cache/heat-cfntools/last_metadata",
@@ -92,8 +93,25 @@ def write(
         if change:
             tell(f"deleting {path}" if change.kind == "delete" else f"writing {path}")
             files.write([change])
-        elif not item.body and not item.control.allow_empty:
+        elif _unwanted(item):
             tell(f"not creating empty {path}")
+
+
+def record(recorded: Record, rendered: Sequence[tree.Rendered], output: str) -> None:
+    """Remember an application that has ended, unless the next one may render something else from the same files."""
+    if any(os.access(item.template, os.X_OK) for item in rendered):
+        return
+    _switch, users, groups = ACCOUNTS
+    for item in rendered:
+        if not has_account(users, item.control.uid) or not has_account(groups, item.control.gid):
+            return
+    targets = {item: os.path.join(output, item.path) for item in rendered}
+    absent = [f"not creating empty {path}" for item, path in targets.items() if _unwanted(item)]
+    recorded.save(list(targets.values()), [*absent, "success"], lambda: not files.compare(rendered, output))
+
+
+def _unwanted(item: tree.Rendered) -> bool:
+    return not item.body and not item.control.allow_empty
 
 
 def _merged(paths: Sequence[str], fallback: Sequence[str]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .places import APPLY_LOG, STATE, apply_log, state_folder
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -18,9 +20,9 @@ class Paths:
     templates: str = "/usr/libexec/os-apply-config/templates"
     phases: str = "/usr/libexec/os-refresh-config"
     cache: str = "/var/lib/os-collect-config"
-    state: str = "/var/lib/node-agent"
+    state: str = STATE
     log: str = "/var/log/node-agent.log"
-    apply_log: str = "/var/log/os-apply-config.log"
+    apply_log: str = APPLY_LOG
     lock: str = "/run/os-refresh-config.lock"
     run: str = "/run/node-agent"
 
@@ -69,9 +71,9 @@ def from_environment(environment: Mapping[str, str]) -> Paths:
         templates=environment.get("OS_CONFIG_APPLIER_TEMPLATES") or defaults.templates,
         phases=environment.get("OS_REFRESH_CONFIG_BASE_DIR") or defaults.phases,
         cache=environment.get("NODE_AGENT_CACHE") or defaults.cache,
-        state=environment.get("NODE_AGENT_STATE") or defaults.state,
+        state=state_folder(environment),
         log=environment.get("NODE_AGENT_LOG") or defaults.log,
-        apply_log=environment.get("NODE_AGENT_APPLY_LOG") or defaults.apply_log,
+        apply_log=apply_log(environment),
         lock=environment.get("NODE_AGENT_LOCK") or defaults.lock,
         run=os.path.join(root, defaults.run.lstrip("/")),
     )
