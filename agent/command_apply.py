@@ -57,7 +57,8 @@ def _run(arguments: list[str], record: unchanged.Record) -> int:
         elif options.boolean_key:
             return apply.boolean_status(files, options.fallback_metadata, options.boolean_key)
         else:
-            record.begin([options.os_config_files, *options.fallback_metadata, *files], options.templates)
+            if not options.validate:
+                record.begin([options.os_config_files, *options.fallback_metadata, *files], options.templates)
             rendered = apply.render(files, options.fallback_metadata, options.templates, options.subhash)
             if not options.validate:
                 apply.write(rendered, options.templates, options.output, os.environ, log.info)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
 from . import checks, files, metadata, store, tree, values
+from .atomic import sweep
 from .errors import NodeError
 from .unchanged import ACCOUNTS, Record, has_account
 
@@ -84,6 +85,7 @@ def write(
     tell: Callable[[str], None],
 ) -> None:
     """Check what differs below output, write it, and tell what is done to each file before it is."""
+    sweep(os.path.join(output, item.path) for item in rendered)
     changes = {change.path: change for change in files.compare(rendered, output)}
     wanted = checks.wanted_checks(templates, output, rendered, list(changes.values()))
     checks.run_checks(wanted, list(changes.values()), output, environment)

@@ -5,7 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import zlib
+from collections.abc import Iterable
+
+_PART = ".part"
+_LONGEST = 200
 
 
 def replace(path: str, content: bytes, mode: int = 0o600, uid: int = -1, gid: int = -1) -> None:
@@ -13,8 +19,9 @@ def replace(path: str, content: bytes, mode: int = 0o600, uid: int = -1, gid: in
 
     uid and gid of -1 are the caller's. Raises OSError; then path is untouched and nothing lies beside it.
     """
-    staged = staged_path(path)
+    staged = staged_path(path, _PART)
     make_folder(os.path.dirname(path) or ".")
+    sweep([path])
     stage(staged, content, mode, uid, gid)
     try:
         os.rename(staged, path)
@@ -24,14 +31,37 @@ def replace(path: str, content: bytes, mode: int = 0o600, uid: int = -1, gid: in
     sync_folder(os.path.dirname(path) or ".")
 
 
-def staged_path(path: str) -> str:
+def staged_path(path: str, suffix: str = ".new") -> str:
     """Where the new content of path lies before it is renamed over it: in the same folder."""
-    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)[:200]}.{os.getpid()}.new")
+    return os.path.join(os.path.dirname(path), f".{_short_name(path)}.{os.getpid()}{suffix}")
+
+
+def sweep(paths: Iterable[str]) -> None:
+    """Remove what ``replace`` has left beside these files where it was killed."""
+    folders: dict[str, set[str]] = {}
+    for path in paths:
+        folders.setdefault(os.path.dirname(path) or ".", set()).add(_short_name(path))
+    for folder, names in folders.items():
+        with contextlib.suppress(OSError):
+            for entry in os.listdir(folder):
+                name, _dot, pid = entry[1 : -len(_PART)].rpartition(".")
+                left = entry.startswith(".") and entry.endswith(_PART) and name in names and pid.isdigit()
+                if left and not os.path.exists(f"/proc/{pid}"):
+                    os.unlink(os.path.join(folder, entry))
+
+
+def _short_name(path: str) -> str:
+    """The file's name, or one of its own that leaves room for what is added to it."""
+    name = os.fsencode(os.path.basename(path))
+    return os.fsdecode(name if len(name) <= _LONGEST else b"%s-%08x" % (name[: _LONGEST - 9], zlib.crc32(name)))
 
 
 def stage(staged: str, content: bytes, mode: int, uid: int = -1, gid: int = -1) -> None:
     """Write a file and flush it to the disk. Raises OSError; then it is not there."""
-    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(staged)
+    # O_EXCL: where others may write to the folder, a file that they prepared would show them the content.
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)

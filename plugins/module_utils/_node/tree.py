@@ -14,7 +14,7 @@ from typing import Any
 from .control import Control, parse_control
 from .errors import NodeError
 from .metadata import MAX_BYTES
-from .mustache import render
+from .mustache import render, seconds_limit
 
 CONTROL_SUFFIX = ".oac"
 CHECK_SUFFIX = ".check"
@@ -85,8 +85,7 @@ def _render_one(template: str, path: str, context: dict[str, Any]) -> Rendered:
         else:
             body = render(_text(_read(template)), context, missing).encode("utf-8")
         if os.path.isfile(template + CONTROL_SUFFIX):
-            text = _read(template + CONTROL_SUFFIX).decode("utf-8")
-            control = parse_control(text, template + CONTROL_SUFFIX)
+            control = _control(template + CONTROL_SUFFIX)
     except UnicodeError as error:
         raise NodeError(f"template {template} could not be rendered: {error}") from error
     except OSError as error:
@@ -96,6 +95,13 @@ def _render_one(template: str, path: str, context: dict[str, Any]) -> Rendered:
             raise
         raise NodeError(f"template {template} could not be rendered: {error}") from error
     return Rendered(path, template, body, control, tuple(missing))
+
+
+def _control(path: str) -> Control:
+    try:
+        return parse_control(_read(path).decode("utf-8"), path)
+    except UnicodeDecodeError as error:
+        raise NodeError(f"{path} is not UTF-8: {error}") from error
 
 
 def _unreadable(error: OSError) -> None:
@@ -116,14 +122,8 @@ def _text(content: bytes) -> str:
 
 def _run(template: str, context: dict[str, Any]) -> bytes:
     """An executable template gets the context as JSON on standard input; its output is the body."""
-    import subprocess  # not at the top: a start of the agent that runs nothing does without it
+    from . import executable  # not at the top: a start of the agent that runs nothing does without it
 
-    try:
-        done = subprocess.run([template], input=json.dumps(context).encode(), capture_output=True, check=False)
-    except OSError as error:
-        raise NodeError(f"template {template} cannot be executed: {error.strerror}") from error
-    if done.returncode != 0:
-        output = (done.stdout + done.stderr).decode("utf-8", "replace")
-        raise NodeError(f"template {template} failed with exit status {done.returncode}, with output: {output}")
-    done.stdout.decode("utf-8")
-    return done.stdout
+    output = executable.run(template, json.dumps(context).encode(), seconds_limit())
+    output.decode("utf-8")
+    return output

@@ -55,9 +55,11 @@ class Record:
             return None
 
     def begin(self, inputs: Sequence[str], templates: str) -> None:
-        """Remember what an application is about to read."""
+        """Forget the last application, and remember what this one is about to read."""
         self._inputs, self._templates = [*inputs, *ACCOUNTS], templates
         try:
+            if os.path.exists(self._path):
+                os.unlink(self._path)
             self._before = _read(self._inputs, templates)
         except (OSError, ValueError):
             self._before = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,14 @@ def test_a_template_that_is_not_utf8(configured: Configured) -> None:
     configured.repaired(NEW)
 
 
+def test_a_control_file_that_is_not_utf8(configured: Configured) -> None:
+    bad = configured.node.folder / "templates/etc/a.conf.oac"
+    bad.write_bytes(b"mode: \xff\xfe")
+    configured.refused(NEW, str(bad))
+    bad.unlink()
+    configured.repaired(NEW)
+
+
 def test_output_of_a_template_that_is_not_utf8(configured: Configured) -> None:
     bad = configured.node.write("templates/etc/m", "#!/bin/sh\nprintf '\\377'\n", 0o755)
     configured.refused(NEW, str(bad))
@@ -199,6 +208,41 @@ def test_a_template_above_the_limit(configured: Configured) -> None:
     bad = configured.node.folder / "templates/etc/m"
     with bad.open("wb") as stream:
         stream.truncate(64 * 1024 * 1024 + 1)
+    configured.refused(NEW, str(bad), "limit")
+    bad.unlink()
+    configured.repaired(NEW)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{#lines}}" * 6 + "x" + "{{/lines}}" * 6,
+        "{{#lines}}" * 6 + "{{password}}" + "{{/lines}}" * 6,
+        "{{#lines}}" * 6 + "{{^password}}{{/password}}" + "{{/lines}}" * 6,
+        "{{#lines}}" * 2 + "y" * 999 + "{{/lines}}" * 2,
+    ],
+)
+def test_a_template_that_multiplies_itself(configured: Configured, text: str) -> None:
+    bad = configured.node.write("templates/etc/m", text)
+    configured.node.environment["NODE_AGENT_TEMPLATE_SECONDS"] = "1"
+    configured.refused(NEW, str(bad), "limit")
+    bad.unlink()
+    configured.repaired(NEW)
+
+
+def test_a_template_that_hangs(configured: Configured) -> None:
+    bad = configured.node.write("templates/etc/m", "#!/bin/sh\nsleep 47 &\nwhile :; do sleep 1; done\n", 0o755)
+    configured.node.environment["NODE_AGENT_TEMPLATE_SECONDS"] = "1"
+    started = time.monotonic()
+    configured.refused(NEW, str(bad), "limit")
+    assert time.monotonic() - started < 20
+    assert not subprocess.run(["pgrep", "-fx", "sleep 47"], capture_output=True, check=False).stdout
+    bad.unlink()
+    configured.repaired(NEW)
+
+
+def test_a_template_that_prints_for_ever(configured: Configured) -> None:
+    bad = configured.node.write("templates/etc/m", "#!/bin/sh\nexec cat /dev/zero\n", 0o755)
     configured.refused(NEW, str(bad), "limit")
     bad.unlink()
     configured.repaired(NEW)
