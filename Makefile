@@ -6,7 +6,7 @@ TEST_PACKAGES := $(shell sed '/^\#/d; s/ *\#.*//' packages.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help packages venv demo rack-up rack-down agent test test-slow lint unit oracle molecule sanity clean
+.PHONY: help packages venv demo rack-up rack-down agent test test-slow lint unit oracle bench molecule sanity clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -84,6 +84,10 @@ oracle: .cache/oracle/.done .cache/oracle/heat-agents/.done  ## install the orig
 	tar -x -z -f $(@D)/heat_agents-*.tar.gz -C $(@D) --strip-components=1
 	rm $(@D)/heat_agents-*.tar.gz
 	touch $@
+
+bench: packages venv oracle  ## our speed beside that of others, in the same run (root; no other work beside it)
+	$(BIN)/python benchmarks/apply.py
+	$(BIN)/python benchmarks/push.py
 
 clean: rack-down  ## remove everything that was made in this checkout
 	rm -rf .venv .work .cache .ansible dist

@@ -4,8 +4,8 @@
 """One apply of 100 templates with a 1 MB document, beside os-apply-config and os-refresh-config 14.1.0.
 
 The programs take turns, so that what else the machine does hits all of them, and their files are compared after each
-round. Ours lies there as it does on a node: unpacked and compiled. All run on the interpreter of the originals. Cold means that the
-page cache holds none of the program's, the interpreter's and the inputs' files, as far as nobody else has them open.
+round. Ours lies there as it does on a node: unpacked and compiled. All run on the interpreter of the originals. Cold
+means that the page cache holds none of the files of program, interpreter and inputs that nobody else has open.
 """
 
 from __future__ import annotations
@@ -57,15 +57,10 @@ class Side:
             "NODE_AGENT_APPLY_LOG": f"{folder}/log",
             "OUTPUT": str(self.root),
         }
+        quiet = ["--lockfile", f"{folder}/lock", "--log-level", "ERROR"]
         self.commands = {
             "os-apply-config": [f"{programs}/os-apply-config", "-o", str(self.root)],
-            "os-refresh-config": [
-                f"{programs}/os-refresh-config",
-                "--lockfile",
-                f"{folder}/lock",
-                "--log-level",
-                "ERROR",
-            ],
+            "os-refresh-config": [f"{programs}/os-refresh-config", *quiet],
         }
 
     def run(self, program: str) -> Cost:
@@ -233,13 +228,10 @@ def main() -> None:
             Side("original", theirs / "node", originals(theirs), shared),
             Side("ours", mine / "node", ours(mine), shared),
         ]
-        size = inputs.document.stat().st_size
-        print(
-            f"100 templates, {size / 1e6:.2f} MB of metadata, medians of {options.rounds}, load {os.getloadavg()[0]:.1f}"
-        )
-        print(
-            f"{'':56} {'original: wall':>16} {'CPU':>8} {'ours: wall':>14} {'CPU':>8} {'faster: wall':>14} {'CPU':>8}"
-        )
+        size, load = inputs.document.stat().st_size / 1e6, os.getloadavg()[0]
+        print(f"100 templates, {size:.2f} MB of metadata, medians of {options.rounds}, load {load:.1f}")
+        heads = f"{'original: wall':>16} {'CPU':>8} {'ours: wall':>14} {'CPU':>8} {'faster: wall':>14} {'CPU':>8}"
+        print(f"{'':56} {heads}")
         for program, case, (theirs_cost, mine_cost) in measure(sides, inputs, options.rounds):
             print(
                 f"{program + ', ' + case:56} {theirs_cost.wall:13.0f} ms {theirs_cost.cpu:5.0f} ms "

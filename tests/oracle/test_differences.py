@@ -152,6 +152,14 @@ def _limits(machine: Machine, web: Web) -> None:
     assert apply(machine).status == int(ours_alone(machine))
 
 
+@scenario("apply-template-limits")
+def _template_limits(machine: Machine, web: Web) -> None:
+    prepare(machine)
+    machine.script("/mnt/t/slow", "sleep 2; echo x")
+    found = apply(machine, env={"NODE_AGENT_TEMPLATE_SECONDS": "1"})
+    assert found.status == int(ours_alone(machine))
+
+
 @scenario("apply-log-mode")
 def _log_mode(machine: Machine, web: Web) -> None:
     prepare(machine)
