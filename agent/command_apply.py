@@ -76,6 +76,7 @@ class _Log:
 
     def __init__(self) -> None:
         self.warned = False
+        self._twice = False
 
     def info(self, text: str) -> None:
         self._say("INFO", text)
@@ -85,8 +86,8 @@ class _Log:
         self._say("WARNING", text)
 
     def old_place(self, text: str) -> None:
-        """As the original says it, before it has a log."""
-        self.warned = True
+        """As the original says it, before it has a log; it says all that follows twice then."""
+        self.warned = self._twice = True
         print(f"WARNING:root:{text}", file=sys.stderr)
 
     def error(self, text: str) -> None:
@@ -95,6 +96,8 @@ class _Log:
     def _say(self, level: str, text: str) -> None:
         line = f"[{time.strftime(TIME)}] [{level}] {text}\n".encode("utf-8", "backslashreplace")
         _append(2, line)
+        if self._twice:
+            _append(2, f"{level}:os-apply-config:{text}\n".encode("utf-8", "backslashreplace"))
         if os.geteuid() == 0:
             try:
                 log = os.open(places.apply_log(os.environ), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
