@@ -23,6 +23,7 @@ Talk = Callable[[Mapping[str, Any]], Optional[bytes]]
 LONGEST_LINE = 4 * 1024 * 1024
 MOST_STDERR = 4096
 CONNECTION_FAILED = 255
+MOST_BREAKS = 5
 NO_COMMAND = 127
 # What OpenSSH says when trying again cannot help, and what then can.
 _FINAL = {
@@ -90,12 +91,13 @@ async def call_agent(
     """Run an action of the agent: send it the opening, hand each line to talk, and send what that answers.
 
     One answer ends what is sent. A connection that cannot be made or breaks is tried again, of which talk hears as a
-    step, until connect_seconds have gone without a line; the agent takes the same push twice. seconds is the limit of
-    the whole. Raises PushError.
+    step, until connect_seconds have gone without a line, or the agent has begun and been cut off MOST_BREAKS times; it
+    takes the same push twice. seconds is the limit of the whole. Raises PushError.
     """
     deadline = time.monotonic() + seconds
     heard = time.monotonic()
     pause = 0.5
+    breaks = 0
 
     def heeded(line: Mapping[str, Any]) -> Optional[bytes]:
         nonlocal heard
@@ -103,6 +105,7 @@ async def call_agent(
         return talk(line)
 
     while True:
+        began = time.monotonic()
         try:
             status, stderr = await asyncio.wait_for(
                 _once(access.command(address, action), opening, heeded), max(0.1, deadline - time.monotonic())
@@ -125,6 +128,15 @@ async def call_agent(
                 node=server,
                 operation=f"connect to {address}",
                 next_step="look at its messages on its console",
+            )
+        # ssh says the same of a connection that broke and of an agent that was killed there.
+        breaks += heard > began
+        if breaks == MOST_BREAKS:
+            raise PushError(
+                f"its agent was cut off {breaks} times: {stderr or 'it is killed there, or the connection breaks'}",
+                node=server,
+                operation=action,
+                next_step="read /var/log/node-agent.log and the kernel's messages there (is memory short?)",
             )
         talk({"step": "connect"})
         await asyncio.sleep(pause)

@@ -221,6 +221,15 @@ def test_an_agent_that_is_stopped_is_told_with_its_last_step(cloud: Cloud) -> No
     assert "status 143" in error.message and "(its last step: post-configure/50-app)" in error.message
 
 
+def test_an_agent_that_is_killed_again_and_again_is_given_up(cloud: Cloud) -> None:
+    cloud.start()
+    script = '#!/bin/sh\necho >> "$NODE_AGENT_STATE/runs"\nkill -9 "$PPID"\n'
+    (cloud.node("server-0") / "phases/post-configure.d/50-app").write_text(script)
+    error = cloud.deliver("server-0")["server-0"].error
+    assert "its agent was cut off 5 times" in error.message and "kernel's messages" in error.next_step
+    assert (cloud.node("server-0") / "state/runs").read_text() == "\n" * 5
+
+
 def test_a_lost_lease_ends_the_work(cloud: Cloud) -> None:
     cloud.start()
     (cloud.node("server-0") / "phases/post-configure.d/50-app").write_text("#!/bin/sh\nsleep 5\n")
