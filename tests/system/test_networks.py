@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.tripleo.cloud.plugins.module_utils._node import network as network_data
+from ansible_collections.tripleo.cloud.plugins.module_utils._node import networkd, os_net_config
+from ansible_collections.tripleo.cloud.plugins.module_utils._node.nics import Nic
 from networked import GATEWAY, GATEWAY6, NODE, NetworkedMachine, payload, until
 
 pytestmark = pytest.mark.slow
@@ -187,3 +190,42 @@ def test_a_power_cut_before_the_proof(fresh: NetworkedMachine) -> None:
     assert is_back(fresh)
     cause = json.loads(fresh.ssh("node-agent status").stdout)["cause"]
     assert "the machine went down before the new settings were proven" in cause and "push them again" in cause
+
+
+def test_networkd_knows_every_line_of_a_bond_and_its_vlan(fresh: NetworkedMachine) -> None:
+    """This kernel makes neither, but networkd reads the files, and complains of what it does not know."""
+    options = "miimon=100 updelay=200 downdelay=200 fail_over_mac=active min_links=1 all_slaves_active=1 lp_interval=2"
+    modes = {
+        "b0": "mode=802.3ad lacp_rate=fast ad_select=count xmit_hash_policy=layer3+4",
+        "b1": "mode=active-backup primary_reselect=better num_grat_arp=2 resend_igmp=3",
+        "b2": "mode=1 arp_interval=100 arp_ip_target=10.0.0.1,10.0.0.2 arp_validate=all arp_all_targets=any",
+        "b3": "mode=balance-tlb tlb_dynamic_lb=0 packets_per_slave=1",
+    }
+    document = []
+    for number, (name, mode) in enumerate(modes.items()):
+        words = mode if "arp_interval" in mode else f"{mode} {options}"
+        vlan = {"type": "vlan", "vlan_id": 20 + number, "mtu": 1400, "use_dhcp": True, "defroute": False}
+        members = [{"type": "interface", "name": f"eth{number}", "primary": True}, vlan]
+        document.append({"type": "linux_bond", "name": name, "bonding_options": words, "members": members})
+    document[0].update(use_dhcpv6=True, defroute=False, domain=["a.example", "b.example"], dns_servers=["fd00::1"])
+    cards = [Nic(f"eth{number}", f"52:54:00:00:0a:0{number}") for number in range(4)]
+    made = networkd.files(os_net_config.links({"network_config": document}, cards), "60-tripleo")
+    drive = {
+        "links": [
+            {"id": "a", "ethernet_mac_address": "52:54:00:00:0b:01"},
+            {"id": "b9", "type": "bond", "bond_links": ["a"], "ethernet_mac_address": "52:54:00:00:0b:01"},
+            {"id": "v", "type": "vlan", "vlan_link": "b9", "vlan_id": 90, "vlan_mac_address": "52:54:00:00:0b:02"},
+        ]
+    }
+    folder = fresh.root / "etc/systemd/network"
+    texts = {**made, **network_data.networkd_files(drive), "60-wrong.netdev": "[NetDev]\nName=w\nKind=bond\nNo=1\n"}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    fresh.run("journalctl --rotate; systemctl restart systemd-networkd; networkctl reload; sleep 1")
+    log = fresh.run("journalctl -b -u systemd-networkd --no-pager -o cat").stdout
+    for name in texts:
+        (folder / name).unlink()
+    fresh.run("networkctl reload")
+    complaints = [line for line in log.splitlines() if "/etc/systemd/network/" in line and "Configuring" not in line]
+    assert complaints and all("60-wrong.netdev:4: Unknown key" in line for line in complaints)
+    assert "b0: netdev could not be created" in log and "vlan20" not in log
