@@ -45,6 +45,9 @@ class Machine:
         self._packages = packages
         self._port_file = folder / "port"
         self._process: subprocess.Popen[bytes] | None = None
+        # What starts it, and its options for the network: this host's, as it is.
+        self.within: tuple[str, ...] = ()
+        self.network: tuple[str, ...] = ("--resolv-conf=copy-host",)
 
     @property
     def port(self) -> int:
