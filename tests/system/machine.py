@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 USER = "cloudadmin"
-PACKAGES = ["ca-certificates", "dbus", "iproute2", "openssh-server", "python3", "sudo", "systemd-sysv"]
+PACKAGES = ("ca-certificates", "dbus", "iproute2", "openssh-server", "python3", "sudo", "systemd-sysv")
 # The machine ends with the process that starts it, however that one ends.
 _START = (
     *("setpriv", "--pdeathsig", "KILL", "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit"),

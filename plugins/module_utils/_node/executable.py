@@ -46,7 +46,8 @@ def run(program: str, given: bytes, seconds: float) -> bytes:
 
 def _converse(process: subprocess.Popen[bytes], given: bytes, deadline: float) -> tuple[bytes, bytes]:
     """Give and take until the program has ended. Raises TimeoutExpired and OverflowError at the limits."""
-    assert process.stdin and process.stdout and process.stderr
+    if not (process.stdin and process.stdout and process.stderr):
+        raise AssertionError("a pipe that was asked for is missing")
     printed = {process.stdout: bytearray(), process.stderr: bytearray()}
     rest = memoryview(given)
     os.set_blocking(process.stdin.fileno(), False)

@@ -107,7 +107,7 @@ def prefix_length(network: dict[str, Any]) -> int:
     try:
         # Dotted: 4 octets; IPv6: 8 words of hexadecimal digits, of which `::` leaves the last ones out.
         if ":" in netmask:
-            words = [int(word or "0", 16) for word in netmask.split("::")[0].split(":")]
+            words = [int(word or "0", 16) for word in netmask.partition("::")[0].split(":")]
             bits = "".join(f"{word:016b}" for word in words).ljust(128, "0")
         else:
             bits = "".join(f"{int(octet):08b}" for octet in netmask.split("."))

@@ -99,7 +99,7 @@ class Served(Node):
     def serve(self) -> subprocess.Popen[str]:
         self.environment["HOME"] = str(self.folder)
         self.process = self.start("service")
-        wait_for(lambda: (self.folder / "root/run/node-agent/service").exists())
+        wait_for((self.folder / "root/run/node-agent/service").exists)
         return self.process
 
     def stop(self) -> None:
@@ -108,10 +108,10 @@ class Served(Node):
             self.process.terminate()
             assert self.process.wait(60) == 0
 
-    def start_push(self, document: Any = DOCUMENT) -> subprocess.Popen[str]:
+    def start_push(self, document: Any = None) -> subprocess.Popen[str]:
         process = self.start("push")
         assert process.stdin
-        process.stdin.write(json.dumps({"documents": [["all", document]], "digest": "d1"}))
+        process.stdin.write(json.dumps({"documents": [["all", document or DOCUMENT]], "digest": "d1"}))
         process.stdin.close()
         return process
 
