@@ -16,20 +16,19 @@ import fnmatch
 import os
 import shlex
 import shutil
-import signal
-import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .control import flat_mapping
 from .errors import NodeError
 from .files import Change
+from .phases import run_logged
 from .tree import CHECK_SUFFIX, Rendered
 
 CHECK_SECONDS = 60.0
 RULES = "checks.yaml"
-_TAIL = 4096
 # Overlays from the outside in, then the check.
 _VIEW = (
     'while [ "$1" != -- ]; do mount -t overlay overlay -o "lowerdir=$1,upperdir=$2,workdir=$3" "$1" || exit 125; '
@@ -166,30 +165,8 @@ def _view(changes: Sequence[Change], root: str, work: str) -> list[str]:
 
 
 def _run(check: Check, command: Sequence[str], environment: Mapping[str, str]) -> None:
-    told = f"{check.path} does not pass its check ({check.source}): "
-    with tempfile.TemporaryFile() as output:
-        try:
-            process = subprocess.Popen(
-                command,
-                env=dict(environment),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise NodeError(f"{told}{command[0]} cannot be executed: {error.strerror}") from error
-        try:
-            status = process.wait(CHECK_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise NodeError(f"{told}it was killed after {CHECK_SECONDS:.0f} s") from None
-        finally:
-            # What a check leaves behind has no business after it.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        if status:
-            output.seek(max(0, output.seek(0, os.SEEK_END) - _TAIL))
-            raise NodeError(f"{told}status {status}: {output.read().decode('utf-8', 'replace').strip()}")
+    with tempfile.NamedTemporaryFile() as log:
+        status, output = run_logged(command, environment, log.name, time.monotonic() + CHECK_SECONDS)
+    if status:
+        told = f"{check.path} does not pass its check ({check.source}): status {status}"
+        raise NodeError(f"{told}: {output.strip()}")
