@@ -34,7 +34,7 @@ DOCUMENTS: dict[str, Any] = {
     "new": {"password": "new-password", "lines": ["b" * 90] * 60, "more": True},
 }
 SEED = int(os.environ.get("CRASH_SEED") or time.time())
-KILLS = int(os.environ.get("CRASH_KILLS") or 30)
+KILLS = int(os.environ.get("CRASH_KILLS") or 60)
 # The record of what a service was told lies on the disk before the phases go on.
 TELL = '#!/bin/bash -eu\ncat "$NODE_AGENT_CHANGED" >>"{told}"\necho end >>"{told}"\nsync "{told}"\n'
 pytestmark = pytest.mark.skipif(
@@ -211,7 +211,7 @@ def test_kills_at_random_instants_of_an_apply_of_200_files(tmp_path: Path, zipap
             # The renames take a few milliseconds of the whole: every other kill falls among them.
             while agent.poll() is None and not changed(crash, first):
                 pass
-            time.sleep(dice.random() * 0.01)
+            time.sleep(dice.random() * 0.002)
         else:
             time.sleep(dice.random() * whole)
         agent.kill()
