@@ -18,6 +18,8 @@ import pytest
 from ansible_collections.tripleo.cloud.plugins.module_utils._node_zipapp import build_zipapp
 from machine import Machine
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = "#!/bin/sh\necho >>/var/lib/runs\n"
 

@@ -37,9 +37,12 @@ SEED = int(os.environ.get("CRASH_SEED") or time.time())
 KILLS = int(os.environ.get("CRASH_KILLS") or 60)
 # The record of what a service was told lies on the disk before the phases go on.
 TELL = '#!/bin/bash -eu\ncat "$NODE_AGENT_CHANGED" >>"{told}"\necho end >>"{told}"\nsync "{told}"\n'
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("strace"), reason="owners need root, and the record strace"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not shutil.which("strace"), reason="owners need root, and the record strace"
+    ),
+]
 
 
 class Crash:
@@ -149,7 +152,6 @@ def test_a_power_cut(crash: Crash) -> None:
     cut_power(crash, 3)
 
 
-@pytest.mark.slow
 def test_a_power_cut_at_every_step(crash: Crash) -> None:
     cut_power(crash, 400)
 
@@ -183,12 +185,10 @@ def test_a_kill(crash: Crash) -> None:
     kill_at_calls(crash, 13)
 
 
-@pytest.mark.slow
 def test_a_kill_at_every_call(crash: Crash) -> None:
     kill_at_calls(crash, 1)
 
 
-@pytest.mark.slow
 def test_kills_at_random_instants_of_an_apply_of_200_files(tmp_path: Path, zipapp: Path) -> None:
     templates = {
         f"etc/service{number % 20}/{number}.conf": f"# {number}\n{TEMPLATES['etc/large']}" for number in range(200)
