@@ -83,7 +83,7 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Values of keys that are named like secrets are masked.
+    details: Values of keys that are named like secrets are masked. Other states than V(applied) mask whole contents.
   idempotent:
     support: full
 requirements:
@@ -179,7 +179,8 @@ def apply_config(module: AnsibleModule) -> dict[str, Any]:
         current = managed.generations.current()
     changes: list[files.Change] = result.pop("changes")
     if module._diff:
-        result["diff"] = files.diff(changes, secrets)
+        # Kept files may hold the secrets of documents that are not at hand.
+        result["diff"] = files.diff(changes, secrets if given["state"] == "applied" else None)
     return {
         "changed": bool(changes) and given["state"] != "drift",
         "changed_files": [{"path": change.path, "change": change.kind} for change in changes],

@@ -135,8 +135,8 @@ def write(changes: Sequence[Change]) -> None:
             raise NodeError(f"{change.path} cannot be written: {error.strerror}") from error
 
 
-def diff(changes: Sequence[Change], secrets: Sequence[str]) -> list[dict[str, str]]:
-    """Ansible's diff entries, with every secret masked."""
+def diff(changes: Sequence[Change], secrets: Optional[Sequence[str]]) -> list[dict[str, str]]:
+    """Ansible's diff entries, with every secret masked; where the secrets are not known (None), each whole content."""
     return [
         {
             "before_header": change.path if change.old else "(absent)",
@@ -148,11 +148,12 @@ def diff(changes: Sequence[Change], secrets: Sequence[str]) -> list[dict[str, st
     ]
 
 
-def _describe(content: Optional[bytes], attributes: Optional[Attributes], secrets: Sequence[str]) -> str:
+def _describe(content: Optional[bytes], attributes: Optional[Attributes], secrets: Optional[Sequence[str]]) -> str:
     if content is None or attributes is None:
         return ""
     head = f"# mode {attributes.mode:04o}, owner {attributes.uid}:{attributes.gid}\n"
     try:
-        return head + mask(content.decode("utf-8"), secrets)
+        text = content.decode("utf-8")
+        return head + mask(text, [text] if secrets is None and text else secrets or [])
     except UnicodeDecodeError:
         return f"{head}({len(content)} bytes that are not text)\n"

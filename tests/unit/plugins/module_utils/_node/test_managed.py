@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.tripleo.cloud.plugins.module_utils._node import journal
+from ansible_collections.tripleo.cloud.plugins.module_utils._node import files, journal
 from ansible_collections.tripleo.cloud.plugins.module_utils._node.errors import NodeError
 from ansible_collections.tripleo.cloud.plugins.module_utils._node.generations import Generation
 from ansible_collections.tripleo.cloud.plugins.module_utils._node.managed import Managed
@@ -249,3 +249,11 @@ def test_a_file_that_cannot_be_staged_leaves_all_as_it_was(host: Host) -> None:
         host.managed.swap(survey)
     assert not list(host.state.glob("generations/*/journal.json"))
     assert json.loads(next(host.state.glob("generations/*/current.json")).read_text()) == 1
+
+
+def test_the_diff_of_kept_files_shows_no_content(host: Host) -> None:
+    host.template("etc/key", "{{key}}")
+    host.apply(key="opaque-1")
+    (host.root / "etc/key").write_text("opaque-2")
+    (entry,) = files.diff(host.managed.generations.drift(), None)
+    assert "opaque" not in json.dumps(entry) and entry["before"] != entry["after"]
